@@ -126,5 +126,5 @@ def _demo(url: str) -> None:
     if path is not None:
         print(f"Results:  {path}")
     print(f"Pages:    {url}/jobs/{job.id}")
-    print(f"Endpoint: {endpoint.base_url} (config “demo”; serves until this ends)")
+    print(f"Endpoint: {endpoint.base_url} (connection “demo”; serves until this ends)")
     print("Stop with Ctrl-C.", flush=True)

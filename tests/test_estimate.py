@@ -13,6 +13,7 @@ from simple_batch.core.domain import NANO
 from simple_batch.engine import token_count
 from simple_batch.services import configs, estimate, job_options, jobs, uploads
 from simple_batch.store.database import connected
+from simple_batch.store.models import ApiConfig
 
 from . import endpoint as e
 from .endpoint import MisbehavingEndpoint
@@ -191,6 +192,60 @@ def test_cache_writes_of_past_answers_are_expected_again(app, add_config, make_j
     # a quarter at 1, half at 0.1, a quarter at 3; at worst nothing is read and three quarters written
     assert found.cost.expected == pytest.approx(1.05 * into.expected * NANO / 1e6, rel=1e-3)
     assert found.cost.high == pytest.approx(2.5 * into.high * NANO / 1e6, rel=1e-3)
+
+
+@pytest.fixture
+def past(app, add_config, make_job, wait_for):
+    """Answers of a real endpoint: of 100 tokens of input 50 were read from the cache and 25 written to it,
+    20 of them for an hour; 30 of output. Returns the preview of a new upload under other rules."""
+    services = app.extensions["simple_batch"]
+    services.start()
+    prices = {"input_price": 1, "cached_input_price": "0.1", "cache_write_price": 2}
+    prices["output_price"] = 10
+    details = {"cached_tokens": 50, "cache_write_tokens": 25, "cache_write_1h_tokens": 20}
+    told = {"prompt_tokens": 100, "completion_tokens": 30, "prompt_tokens_details": details}
+    with MisbehavingEndpoint(e.http(200, {**e.GOOD, "usage": told})) as endpoint:
+        add_config(endpoint.base_url, **{name: Decimal(price) for name, price in prices.items()})
+        wait_for(make_job(25), "completed")
+    services.stop(2)
+
+    def under(rules: dict, **choices) -> estimate.Estimate:
+        ApiConfig.update(price_rules=json.dumps(rules)).execute()
+        upload = stage()
+        _, preview = uploads.staged(upload.id)
+        new = jobs.JobOptions(config="test", **choices)
+        return estimate.estimate(upload, preview, configs.get("test"), new)
+
+    with connected():
+        yield under
+
+
+def test_an_estimate_follows_the_price_rules(past):
+    """Each figure against a plain calculation from the estimated tokens."""
+    night = {"windows": [{"hours": "08:00-20:00", "factor": "1"}], "otherwise": "0.5"}
+    at_night, at_noon = 4_070_919_600_000, 4_070_952_000_000  # 2099-01-01, 03:00 and 12:00
+    flex = {"flex": {"input": "0.5", "output": "0.25"}}
+    long = {"above": 50, "input": "2", "output": "1.5"}
+    for rules, choices, into_by, out_by, hour_write, low_by, high_by in (
+        ({}, {}, 1, 1, 2, (1, 1), (1, 1)),
+        ({"hours": night}, {"start_at": at_night}, 0.5, 0.5, 2, (0.5, 0.5), (1, 1)),
+        ({"hours": night}, {"start_at": at_noon}, 1, 1, 2, (0.5, 0.5), (1, 1)),
+        ({"tiers": flex}, {"service_tier": "flex"}, 0.5, 0.25, 2, (0.5, 0.25), (1, 1)),
+        ({"long_context": [long]}, {}, 2, 1.5, 2, (2, 1.5), (2, 1.5)),
+        ({"long_context": [{**long, "above": 1_000}]}, {}, 1, 1, 2, (1, 1), (1, 1)),
+        ({"cache_write_1h": "4"}, {}, 1, 1, 4, (1, 1), (1, 1)),
+    ):
+        found = past(rules, **choices)
+        into, out = found.input_tokens, found.output_tokens
+        a_token = 0.25 + 0.5 * 0.1 + 0.05 * 2 + 0.2 * hour_write
+        expected = into_by * a_token * into.expected + out_by * 10 * out.expected
+        assert found.cost.expected == pytest.approx(expected * NANO / 1e6, rel=1e-2), rules
+        low = low_by[0] * a_token * into.low + low_by[1] * 10 * out.low
+        assert found.cost.low == pytest.approx(low * NANO / 1e6, rel=1e-2), rules
+        # at worst nothing is read and three quarters are written, for an hour
+        high = high_by[0] * (0.25 + 0.75 * hour_write) * into.high + high_by[1] * 10 * out.high
+        assert found.cost.high == pytest.approx(high * NANO / 1e6, rel=1e-2), rules
+    assert past({}, service_tier="flex").cost is None
 
 
 def test_answer_tokens_are_assumed_until_seen_and_bounded_by_each_request(app, add_config):

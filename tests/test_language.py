@@ -11,8 +11,11 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from babel.messages.pofile import read_po
+
+from simple_batch import cli
 
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT / "simple_batch/core/translations/zh/LC_MESSAGES/messages.po"
@@ -104,6 +107,55 @@ def test_no_banned_phrase_is_translated():
     texts = [text for one in messages for text in (one.id if one.pluralizable else [one.id])]
     assert len(texts) > 1000
     assert [text for text in texts if next(banned(text), None)] == []
+
+
+# what users read another word for: connection, name, settings file
+INSIDE = re.compile(
+    rf"\bAPI{GAP}configs?\b|(?<![\w(/-])(?:configs?|alias(?:es)?|recipes?)(?![\w)/=-])",
+    re.IGNORECASE,
+)
+INSIDE_CHINESE = re.compile("API 配置|别名|(?<!分)配方")
+
+
+def test_users_read_of_connections_and_their_names_in_every_message():
+    with CATALOGUE.open("rb") as file:
+        messages = [one for one in read_po(file, locale="zh") if one.id]
+    english = [text for one in messages for text in (one.id if one.pluralizable else [one.id])]
+    chinese = [
+        text for one in messages for text in (one.string if one.pluralizable else [one.string])
+    ]
+    assert [text for text in english if INSIDE.search(text)] == []
+    assert [text for text in chinese if INSIDE_CHINESE.search(text)] == []
+
+
+def test_users_read_of_connections_in_the_documents():
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md"), ROOT / "CHANGELOG.md"]
+    words = re.compile(rf"\bAPI{GAP}configs?\b|API 配置")
+    assert len(pages) > 20
+    assert [path.name for path in pages if words.search(path.read_text("utf-8"))] == []
+
+
+def test_users_read_of_connections_in_the_help_of_commands():
+    helps = [
+        f"{command.name}: {text}"
+        for module in (cli.configs, cli.gallery, cli.jobs, cli.run)
+        for command in vars(module).values()
+        if isinstance(command, click.Command)
+        for text in (command.help, *(getattr(one, "help", "") for one in command.params))
+        if text
+    ]
+    assert len(helps) > 100
+    assert [text for text in helps if INSIDE.search(text.partition(": ")[2])] == []
+
+
+@pytest.mark.parametrize("text", ["An API\n  config", "No configs yet.", "Alias", "a recipe:"])
+def test_a_word_of_the_inside_is_found(text):
+    assert INSIDE.search(text)
+
+
+@pytest.mark.parametrize("text", ["%(config)s", "add-config, list-configs", "alias=2", "--config"])
+def test_names_of_commands_options_and_values_are_no_words(text):
+    assert not INSIDE.search(text)
 
 
 def test_every_message_has_a_translation():

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simple_batch.core import price_rules, public_holidays
-from simple_batch.core.domain import NANO, Prices, Usage
+from simple_batch.core.domain import BATCH_TIER, NANO, Prices, Usage
 from simple_batch.core.errors import InvalidInput
 from simple_batch.core.price_rules import PriceRules, from_json, from_mapping
 from simple_batch.services import price_texts, prices
@@ -38,6 +38,7 @@ optional_nano = st.none() | st.integers(0, 100 * NANO)
 tiers = st.dictionaries(
     st.sampled_from(["flex", "priority", "default"]),
     st.fixed_dictionaries({"input": factors, "output": factors})
+    | st.fixed_dictionaries({"input": factors, "output": factors, "cached_input": factors})
     | st.fixed_dictionaries(
         {
             "prices": st.fixed_dictionaries(
@@ -55,10 +56,10 @@ steps = st.lists(st.integers(0, 2_000), max_size=3, unique=True).flatmap(
     )
 )
 usages = st.builds(
-    lambda fresh, cached, written, text, thought: Usage(
-        fresh + cached + written, text + thought, cached, thought, written
+    lambda fresh, cached, minutes, hour, text, thought: Usage(
+        fresh + cached + minutes + hour, text + thought, cached, thought, minutes + hour, hour
     ),
-    *[st.integers(0, 1_000)] * 5,
+    *[st.integers(0, 1_000)] * 6,
 )
 
 
@@ -76,21 +77,27 @@ def plain_cost(base: dict, rules: dict, usage: Usage, tier: str | None, hour: in
     if base.get("input") is None or base.get("output") is None:
         return None
     into, out = Fraction(rate["input"]), Fraction(rate["output"])
+    read = Fraction(rate.get("cached_input", rate["input"]))
     for step in rules["long_context"]:  # the last that is exceeded
         if usage.input > step["above"]:
             long = step
     if any(usage.input > step["above"] for step in rules["long_context"]):
         into, out = into * Fraction(long["input"]), out * Fraction(long["output"])
+        read *= Fraction(long["input"])
     window = rules["hours"]["windows"][0]
     by_hour = Fraction(window["factor"] if 8 <= hour < 20 else rules["hours"]["otherwise"])
 
     def price(name: str, instead: str) -> int:
         return base[instead] if base.get(name) is None else base[name]
 
+    for_an_hour = price("cache_write", "input")
+    if rules["cache_write_1h"] is not None:
+        for_an_hour = Fraction(rules["cache_write_1h"]) * base["input"]
     amount = by_hour * (
         into * (usage.input - usage.cached - usage.cache_write) * base["input"]
-        + into * usage.cached * price("cached_input", "input")
-        + into * usage.cache_write * price("cache_write", "input")
+        + read * usage.cached * price("cached_input", "input")
+        + into * (usage.cache_write - usage.cache_write_1h) * price("cache_write", "input")
+        + into * usage.cache_write_1h * for_an_hour
         + out * (usage.output - usage.reasoning) * base["output"]
         + out * usage.reasoning * price("reasoning", "output")
     )
@@ -108,6 +115,7 @@ def plain_cost(base: dict, rules: dict, usage: Usage, tier: str | None, hour: in
         {
             "tiers": tiers,
             "batch": st.none() | factors,
+            "cache_write_1h": st.none() | factors,
             "long_context": steps,
             "hours": st.fixed_dictionaries(
                 {
@@ -133,11 +141,17 @@ def test_every_cost_is_that_of_a_plain_calculation(base, rules, usage, tier, hou
     assert stored.cost_of(usage, at, tier) == cost
     if cost is None:
         return
+    assert isinstance(cost, int)
+    assert cost >= 0
+    # a sum of calls is the sum of their costs: whole billionths, nothing is lost on the way
+    assert sum([cost] * 1_000) == 1_000 * cost
     dearest = made.dearest(usage, tier)
     assert dearest is None or dearest >= cost >= (made.cheapest(usage, tier) or 0)
     saved = made.saved(usage, at, tier)
-    uncached = made.cost(msgspec.structs.replace(usage, cached=0, cache_write=0))
-    dearer_tier = made.cost_of(usage, at, tier) is not None and saved.tier == 0
+    uncached = made.cost(msgspec.structs.replace(usage, cached=0, cache_write=0, cache_write_1h=0))
+    assert 0 in (saved.tier, saved.batch)
+    assert min(saved.tier, saved.batch, saved.hours) >= 0
+    dearer_tier = saved.tier + saved.batch == 0
     if uncached is not None and not dearer_tier:
         assert cost + sum(saved) == uncached
 
@@ -218,6 +232,37 @@ def test_the_tier_is_that_of_the_answer_and_an_unknown_one_has_no_price():
     assert made.saved(usage, at, "flex").tier == NANO
 
 
+def test_a_request_in_a_batch_has_the_batch_price_or_none_that_is_known():
+    """``tiers.batch`` says what one factor cannot: Gemini's cached input costs the same in a batch."""
+    usage, at = Usage(1_000_000, 0, 500_000), ms(2026, 11, 27)
+    half = priced(batch="0.5")
+    assert half.cost_of(usage, at, BATCH_TIER) == NANO
+    assert half.saved(usage, at, BATCH_TIER).batch == NANO
+    assert half.dearest(usage, BATCH_TIER) == NANO
+    assert priced().cost_of(usage, at, BATCH_TIER) is None
+    assert priced().saved(usage, at, BATCH_TIER) == (0, 0, 0, 0)
+    kept = {"batch": {"input": "0.5", "output": "0.5", "cached_input": "1"}}
+    assert priced(tiers=kept).cost_of(usage, at, BATCH_TIER) == 1_500_000_000
+    assert priced(tiers=kept).rules.with_batch(Decimal("0.2")).tier(BATCH_TIER).input == Decimal(
+        "0.2"
+    )
+    with pytest.raises(InvalidInput, match=r"tiers\.batch"):
+        from_json('{"batch": "0.5", "tiers": {"batch": {"input": "0.5"}}}')
+
+
+def test_a_cache_write_for_an_hour_costs_twice_the_input():
+    """Claude Opus 5.5: 4 for input, 5 and 8 for writes (platform.claude.com/docs/en/about-claude/pricing)."""
+    base = Prices(input=4 * NANO, output=20 * NANO, cache_write=5 * NANO)
+    made = msgspec.structs.replace(
+        base, rules=from_mapping({"cache_write_1h": "2", "batch": "0.5"})
+    )
+    usage, at = Usage(1_000_000, 0, 0, 0, 1_000_000, 400_000), ms(2026, 11, 27)
+    assert made.cost_of(usage, at) == 6_200_000_000  # 0.6 × 5 + 0.4 × 8
+    assert made.cost_of(usage, at, BATCH_TIER) == 3_100_000_000
+    assert base.cost_of(usage, at) == 5 * NANO
+    assert made.saved(usage, at).cache == -2_200_000_000
+
+
 def test_writing_to_a_cache_saves_less_than_nothing():
     made = Prices(input=4 * NANO, output=0, cached_input=NANO, cache_write=5 * NANO)
     at = ms(2026, 11, 27)
@@ -231,6 +276,7 @@ def test_writing_to_a_cache_saves_less_than_nothing():
         '{"tiers": {"flex": {"input": "-1"}}}',
         '{"tiers": {"flex": {"factor": "0.5"}}}',
         '{"batch": "NaN"}',
+        '{"cache_write_1h": "-1"}',
         '{"hours": {"windows": [{"hours": "sometimes", "factor": "1"}]}}',
         '{"hours": {"windows": [{"hours": "", "factor": "1"}]}}',
         '{"hours": {"windows": [], "zone": "UTC", "holidays": "Atlantis"}}',

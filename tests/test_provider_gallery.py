@@ -1,6 +1,7 @@
 """The gallery: each entry says where its facts are from, and a misspelt name is answered with the
 nearest."""
 
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ def test_the_gallery_has_every_provider_once():
 def test_an_entry_says_when_and_where_its_facts_were_found(entry):
     sources = [entry.source, *entry.further_sources]
     sources += [rule.source for rule in entry.params]
+    sources += [rules.source for rules in entry.price_rules]
+    assert all(rules.date[:7] >= "2026-11" for rules in entry.price_rules)
     if entry.batch is not None:
         sources += [entry.batch.source, *entry.batch.further_sources]
         assert entry.batch.date[:7] >= "2026-11" and not entry.batch.tried
@@ -60,6 +63,34 @@ def test_the_price_table_has_the_default_model_of_a_provider_that_it_lists(db):
     for entry in ENTRIES:
         if entry.default_model and urlsplit(entry.base_url).hostname in hosts:
             assert prices.known(entry.base_url, entry.default_model), entry.id
+
+
+def test_the_rules_of_a_provider_are_those_of_its_prices(db):
+    """Where the price table has a model, the gallery says the same of it; a batch price is half only where
+    that is stated."""
+    compared = 0
+    for price in prices.table():
+        for entry in ENTRIES:
+            hosts = {urlsplit(url).hostname for url in entry.regions.values()}
+            rules = entry.rules_of(price.models[0]) if price.host in hosts else None
+            if rules is not None:
+                compared += 1
+                assert rules.tier("batch") == price.rules.tier("batch"), price.models
+                assert (rules.hours, rules.cache_write_1h) == (price.hours, price.cache_write_1h)
+    assert compared > 40
+    batches = {
+        ("moonshot", "kimi-k2.5"): "0.6",
+        ("moonshot", "kimi-k3"): None,
+        ("zhipu", "glm-4-plus"): "0.5",
+        ("zhipu", "glm-5"): None,
+        ("together", "openai/gpt-oss-20b"): None,
+        ("xai", "grok-4.3"): "0.8",
+        ("mistral", "anything"): "0.5",
+    }
+    for (name, model), factor in batches.items():
+        rules = provider_gallery.get(name).rules_of(model)
+        found = None if rules is None else rules.batch
+        assert found == (None if factor is None else Decimal(factor)), (name, model)
 
 
 def test_what_is_special_about_a_provider_is_in_its_entry():

@@ -5,10 +5,12 @@ import re
 
 import jsonschema_rs
 import pytest
+from babel.messages.pofile import read_po
 
 from simple_batch.core import languages, stored_messages
+from simple_batch.core.earlier_wordings import PRESENT
 from simple_batch.core.languages import translated
-from simple_batch.core.messages import Message
+from simple_batch.core.messages import Message, restored
 from simple_batch.core.schema.validator import single
 from simple_batch.core.stored_messages import (
     CUT_OFF,
@@ -172,3 +174,27 @@ def test_nothing_that_is_stored_is_made_of_a_bare_text():
 )
 def test_a_bare_text_is_found(source):
     assert plain_messages(source) == [1]
+
+
+PLACEHOLDER = re.compile(r"%\((\w+)\)")
+
+
+@pytest.mark.parametrize("earlier", PRESENT)
+def test_a_message_that_an_earlier_version_stored_is_shown_in_the_present_wording(earlier):
+    values = {name: f"x-{name}" for name in PLACEHOLDER.findall(earlier)}
+    inner = restored(["%(some)s\n%(text)s", {"some": "x", "text": [earlier, values]}])
+    assert str(inner) == "x\n" + PRESENT[earlier] % values
+    shown = translated(inner, chinese)
+    assert HAN.search(shown.replace("x\n", ""))
+    assert all(value in shown for value in values.values())
+
+
+def test_earlier_wordings_are_no_longer_in_use():
+    known = {
+        message.id
+        for message in read_po(
+            (PACKAGE / "core/translations/zh/LC_MESSAGES/messages.po").open("rb")
+        )
+    }
+    assert {earlier for earlier in PRESENT if earlier in known} == set()
+    assert {present for present in PRESENT.values() if present not in known} == set()

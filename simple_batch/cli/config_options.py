@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ..core.domain import ApiFormat, Auth
+from ..core.domain import ApiFormat
 from ..core.errors import InvalidInput
 from ..core.json_faults import text_fault
 from ..services import configs, connections, price_texts, prices, provider_gallery
-from ..services.config_fields import FIELDS
+from ..services.config_fields import FIELDS, usual_auth
 from ..services.header_lines import pair
 from .base import say
 from .option_fields import CLEARED, options_of
@@ -77,7 +77,8 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         if value is not None:
             setattr(fields, name, field.default if value is CLEARED else value)
     if options["api_format"] == ApiFormat.ANTHROPIC and options["auth"] is None:
-        fields.auth = Auth.X_API_KEY
+        fields.auth = usual_auth(ApiFormat.ANTHROPIC)
+        say("The key is sent in the header x-api-key; --auth changes that.")
     _apply_pairs(fields.headers, fields.secret_headers, options["header"], ":", "headers")
     _apply_pairs(fields.query, fields.secret_query, options["query"], "=", "query")
     _apply_secrets(fields.headers, fields.secret_headers, options["secret_header"])
@@ -87,7 +88,7 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         say(note)
     if options["known_prices"]:
         _apply_known_prices(fields, options)
-    elif options["provider"] and fields.input_price is None and fields.output_price is None:
+    elif options["provider"]:
         _apply_prices_of_provider(fields, options["currency"])
 
 
@@ -109,9 +110,15 @@ def _apply_provider(fields: configs.ConfigFields, options: dict[str, Any]) -> No
 
 
 def _apply_prices_of_provider(fields: configs.ConfigFields, currency: str | None) -> None:
-    """What the price table knows, if it is in the currency that is asked for."""
+    """What the price table knows, if no price was given, in the currency that is asked for; of a model that
+    it does not have, what the gallery knows."""
     known = connections.known_price(fields.base_url, fields.model)
-    if known is None or (currency and currency.upper() != known.currency):
+    if known is None:
+        _apply_rules_of_provider(fields)
+        return
+    if fields.input_price is not None or fields.output_price is not None:
+        return
+    if currency and currency.upper() != known.currency:
         return
     for name, value in connections.price_fields(fields.base_url, fields.model).items():
         setattr(fields, name, value)
@@ -119,6 +126,16 @@ def _apply_prices_of_provider(fields: configs.ConfigFields, currency: str | None
         f"Prices from the price table of {known.date}: {known.input} in, {known.output} out, in "
         f"{known.currency} ({known.source})."
     )
+
+
+def _apply_rules_of_provider(fields: configs.ConfigFields) -> None:
+    entry = provider_gallery.entry_of(fields.provider)
+    rules = None if entry is None else entry.rules_of(fields.model)
+    if rules is not None:
+        fields.price_rules = rules.to_json()
+        say(f"Price rules of {rules.date} ({rules.source}):")
+        for rule in price_texts.rules_in_words(rules):
+            say(f"  {rule}")
 
 
 def _apply_pairs(plain: dict, secret: dict, given: Iterable[str], mark: str, field: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from shlex import quote
 
 import click
 import msgspec
@@ -17,7 +18,7 @@ from .config_options import PRICES, apply, config_options
 @click.argument("alias")
 @config_options(clearable=False)
 def add_config(alias, **options):
-    """Create an API config."""
+    """Create a connection."""
     fields = configs.ConfigFields(alias=alias, base_url="", model="", **configs.initial_values())
     _refuse_empty(options)
     apply(fields, options)
@@ -51,7 +52,7 @@ def _asked_key() -> str:
 
 @command("edit-config")
 @click.argument("alias")
-@click.option("--alias", "new_alias", metavar="NAME", help="Rename the config.")
+@click.option("--alias", "new_alias", metavar="NAME", help="Rename the connection.")
 @click.option("--no-key", is_flag=True, help="Delete the stored key.")
 @click.option("--active/--inactive", default=None, help="Offer it for new jobs, or don't.")
 @click.option(
@@ -61,7 +62,7 @@ def _asked_key() -> str:
 )
 @config_options(clearable=True)
 def edit_config(alias, new_alias, no_key, active, forget_adjustments, **options):
-    """Change what is named of an API config. An empty value removes one: --max-tokens '',
+    """Change what is named of a connection. An empty value removes one: --max-tokens '',
     --header 'X-Title:', --secret-header 'X-Token='."""
     config = configs.get(alias)
     fields = configs.fields_of(config)
@@ -85,13 +86,13 @@ def edit_config(alias, new_alias, no_key, active, forget_adjustments, **options)
 @command("list-configs")
 @click.option("--json", "as_json", is_flag=True)
 def list_configs(as_json):
-    """List the API configs, without their keys."""
+    """List the connections, without their keys."""
     found = configs.list_all()
     if as_json:
         put_json([_shown(config) for config in found])
         return
     if not found:
-        say("No API configs yet: add one with flask add-config.")
+        say("No connections yet: add one with flask add-config.")
         return
     put_table(
         ["alias", "model", "base URL", "key", "active"],
@@ -142,6 +143,7 @@ def _shown(config) -> dict:
         "currency": config.currency,
         **prices,
         "price_rules": json.loads(config.price_rules),
+        "batch_discount": config.batch_discount,
         "notes": config.notes,
         "active": config.active,
     }
@@ -166,7 +168,7 @@ def _masked(config) -> dict[str, dict[str, str] | None]:
 @click.option("--quick", is_flag=True, help="One call only.")
 @click.option("--json", "as_json", is_flag=True)
 def test_config(alias, quick, as_json):
-    """Make a few small calls with a config: does it answer, and what does its model accept?"""
+    """Make a few small calls with a connection: does it answer, and what does its model accept?"""
     config = configs.get(alias)
     found = configs.Report(configs.test(config.id), 1) if quick else configs.report(config.id)
     result = found.result
@@ -178,6 +180,9 @@ def test_config(alias, quick, as_json):
             put(line)
     else:
         say(f"failed: {result.message}")
+        if result.suggested_url:
+            say(f"It answers under {result.suggested_url}. To use that:")
+            say(f"    flask edit-config {quote(alias)} --base-url {quote(result.suggested_url)}")
     return ExitStatus.DONE if result.ok else ExitStatus.CONFIGURATION
 
 
@@ -187,6 +192,7 @@ def _report(found: configs.Report) -> dict:
         "message": str(found.result.message),
         "latency_ms": found.result.latency_ms,
         "model": found.result.model,
+        "suggested_base_url": found.result.suggested_url or None,
         "rejected": [{"parameter": it.name, "message": it.message} for it in found.rejected],
         "schema": None if found.schema is None else found.schema.accepted,
         "stream": None if found.stream is None else found.stream.accepted,
@@ -216,7 +222,7 @@ def _word(found: configs.Capability) -> str:
 @command("remove-config")
 @click.argument("alias")
 def remove_config(alias):
-    """Delete a config that no job uses."""
+    """Delete a connection that no job uses."""
     configs.delete(configs.get(alias).id)
     say(f"Removed “{alias}”.")
 

@@ -70,7 +70,9 @@ def offer_environment() -> None:
                     notes="From OPENAI_API_KEY and OPENAI_BASE_URL.",
                 )
             )
-        say("OPENAI_API_KEY or OPENAI_BASE_URL is set and was saved as the config “env”. Nothing")
+        say(
+            "OPENAI_API_KEY or OPENAI_BASE_URL is set and was saved as the connection “env”. Nothing"
+        )
         say("is sent to it until you start a job with it.")
     except SimpleBatchError as error:
         say(f"OPENAI_BASE_URL or OPENAI_API_KEY cannot be used: {error}")

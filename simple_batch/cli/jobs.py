@@ -42,7 +42,7 @@ def create(file: str, new: JobOptions, images: str | None = None, confirmed: boo
 
 @command("create-job")
 @click.argument("file")
-@click.option("--config", required=True, help="Alias of an API config.")
+@click.option("--config", required=True, help="Name of a connection.")
 @job_options
 @click.option(
     "--start/--no-start", default=True, help="--no-start: create it paused; resume it to start."
@@ -175,7 +175,7 @@ def cancel_job(job_id):
 @click.option(
     "--double-max-tokens", is_flag=True, help="With --outcome: twice what each request had."
 )
-@click.option("--config", metavar="ALIAS", help="Send them to this API config.")
+@click.option("--config", metavar="ALIAS", help="Send them to this connection.")
 def retry_job(job_id, cause, outcome, double_max_tokens, config):
     """Run failed requests again: all, those of one cause, or those whose answers have an outcome."""
     if double_max_tokens and outcome is None:

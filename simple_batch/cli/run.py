@@ -23,7 +23,7 @@ NO_WORKER = f"No worker runs: the job waits for one. Start it with: {lifecycle.W
 
 @command("run-job")
 @click.argument("job", metavar="JOB_ID|FILE")
-@click.option("--config", help="Alias of an API config, for a FILE.")
+@click.option("--config", help="Name of a connection, for a FILE.")
 @job_options
 @click.option(
     "-o", "--output", help="Write the results to this file at the end (.csv, .xlsx, .json, …)."
@@ -88,7 +88,7 @@ def _wanted(job: str, config: str | None, fields: dict) -> int:
     others = (value for name, value in fields.items() if name != "fail_on")
     if config or images or any(map(given, others)):
         raise InvalidInput(
-            "An existing job keeps its config and settings: leave the options out, less --fail-on."
+            "An existing job keeps its connection and settings: leave the options out, less --fail-on."
         )
     found = jobs.get(int(job))
     if found.status in FINAL_STATUSES:

@@ -8,12 +8,13 @@ milliseconds since the epoch (UTC), money is an integer of a billionth
 import math
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from .messages import Message, restored, translatable
-from .price_rules import LongContext, OwnPrices, PriceRules, exact
+from .price_rules import BATCH, LongContext, OwnPrices, PriceRules, Rate, exact, is_batch
 
 NANO = 1_000_000_000
 EMBEDDINGS = "/v1/embeddings"
@@ -123,7 +124,7 @@ class Service(StrEnum):
     BATCH_THEN_NOW = "batch-then-now"  # the same; what would miss the deadline is sent now
 
 
-BATCH_TIER = "batch"  # the service tier of results that came through a provider's batch API
+BATCH_TIER = BATCH  # the service tier of results that came through a provider's batch API
 
 
 class PartState(StrEnum):
@@ -168,13 +169,15 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one call, or a sum of them. ``cached`` (read from the provider's prompt cache) and
     ``cache_write`` (written to it) are parts of ``input``, ``reasoning`` is part of ``output``, as in
     OpenAI's usage object. ``estimated`` counts the calls whose tokens are estimated, because the
-    provider did not report them."""
+    provider did not report them. ``cache_write_1h`` is the part of ``cache_write`` that is kept for an
+    hour."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
     estimated: int = 0
 
     @property
@@ -189,18 +192,21 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             self.cached + other.cached,
             self.reasoning + other.reasoning,
             self.cache_write + other.cache_write,
+            self.cache_write_1h + other.cache_write_1h,
             self.estimated + other.estimated,
         )
 
 
 class Saved(NamedTuple):
-    """What a call saved, in nano-units, compared with the same tokens at the standard tier, at the dearest
-    hour and without a cache: by the provider's prompt cache (negative where writing to it cost more than
-    reading saved), by a cheaper service tier, by a cheaper hour."""
+    """What a call saved, in nano-units, compared with the same tokens outside a batch, at the standard
+    tier, at the dearest hour and without a cache: by the provider's prompt cache (negative where writing to
+    it cost more than reading saved), by a cheaper service tier, by a cheaper hour, by the provider's
+    batch."""
 
     cache: int = 0
     tier: int = 0
     hours: int = 0
+    batch: int = 0
 
 
 class _TokenRates(NamedTuple):
@@ -209,6 +215,7 @@ class _TokenRates(NamedTuple):
     input: int
     cached: int
     written: int
+    written_1h: int
     output: int
     reasoning: int
     denominator: int
@@ -218,7 +225,8 @@ class _TokenRates(NamedTuple):
         amount = (
             (usage.input - usage.cached - usage.cache_write) * self.input
             + usage.cached * self.cached
-            + usage.cache_write * self.written
+            + (usage.cache_write - usage.cache_write_1h) * self.written
+            + usage.cache_write_1h * self.written_1h
             + (usage.output - usage.reasoning) * self.output
             + usage.reasoning * self.reasoning
         )
@@ -230,7 +238,7 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     """Prices in nano-units per million tokens; None where unknown. Cached input, cache writes and
     reasoning without their own price cost what input and output do. ``rules`` say what they depend on
     (core/price_rules.py). Every cost is in nano-units, rounded half up, and None where a price or the
-    usage that it needs is unknown, or the service tier."""
+    usage that it needs is unknown, or the service tier, or the price in a batch."""
 
     currency: str = "USD"
     input: int | None = None
@@ -241,7 +249,7 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     rules: PriceRules = PriceRules()
 
     def cost(self, usage: Usage | None) -> int | None:
-        """Cost of one call at the standard tier and the dearest hour."""
+        """Cost of one call at the standard tier and the dearest hour, outside a batch."""
         return self._cost(usage, None, self.rules.factors()[-1], None)
 
     def cost_of(
@@ -267,9 +275,10 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
         self, usage: Usage, service_tier: str | None, longest: int | None = None
     ) -> int | None:
         """The highest cost that calls can have for which a tier was asked: it or the standard one may be
-        used, at any hour."""
+        used, in a batch only the batch's price, at any hour."""
         factor = self.rules.factors()[-1]
-        costs = [self._cost(usage, tier, factor, longest) for tier in (None, service_tier)]
+        tiers = (service_tier,) if is_batch(service_tier) else (None, service_tier)
+        costs = [self._cost(usage, tier, factor, longest) for tier in tiers]
         known = [cost for cost in costs if cost is not None]
         return max(known) if len(known) == len(costs) else None
 
@@ -289,7 +298,10 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
         if usage.cached or usage.cache_write:
             uncached = self.cost(Usage(usage.input, usage.output, 0, usage.reasoning)) or 0
         at_tier = self._cost(usage, service_tier, dear, None) or 0
-        return Saved(uncached - standard, max(0, standard - at_tier), at_tier - cost)
+        cache, hours, less = uncached - standard, at_tier - cost, max(0, standard - at_tier)
+        if is_batch(service_tier):
+            return Saved(cache=cache, hours=hours, batch=less)
+        return Saved(cache=cache, hours=hours, tier=less)
 
     def _cost(
         self, usage: Usage | None, tier: str | None, factor: Decimal, longest: int | None
@@ -309,37 +321,43 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
         if key not in kept:
             if len(kept) > _MAX_RATES:
                 kept.clear()  # answers may name any tier
-            kept[key] = self._new_rates(tier, step, factor)
+            kept[key] = self._new_rates(self.rules.tier(tier), step, factor)
         return kept[key]
 
     def _new_rates(
-        self, tier: str | None, step: LongContext | None, factor: Decimal
+        self, rate: Rate | None, step: LongContext | None, factor: Decimal
     ) -> _TokenRates | None:
-        rate = self.rules.tier(tier)
         if rate is None:
             return None
         own = rate.prices or (step.prices if step is not None else None)
-        base = (self if own is None else _own_prices(own))._base()
+        base = (self if own is None else _own_prices(own))._base(self.rules.cache_write_1h)
         if base is None:
             return None
-        into, out = exact(factor), exact(factor)
+        into = cached = out = exact(factor)
         for each in (rate, step):
             if each is not None and each.prices is None:
-                into, out = into * exact(each.input), out * exact(each.output)
-        rates = [price * into for price in base[:3]] + [price * out for price in base[3:]]
+                of_input, of_cached, of_output = each.factors
+                into, cached, out = into * of_input, cached * of_cached, out * of_output
+        factors = into, cached, into, into, out, out
+        rates = [price * by for price, by in zip(base, factors, strict=True)]
         denominator = math.lcm(*(price.denominator for price in rates))
         return _TokenRates._make([*(int(price * denominator) for price in rates), denominator])
 
-    def _base(self) -> tuple[int, int, int, int, int] | None:
-        """Input, cached input, cache writes, output, reasoning."""
+    def _base(self, cache_write_1h: Decimal | None) -> tuple[Fraction, ...] | None:
+        """Input, cached input, cache writes, those for an hour, output, reasoning."""
         if self.input is None or self.output is None:
             return None
+        written = self.input if self.cache_write is None else self.cache_write
+        for_an_hour = (
+            Fraction(written) if cache_write_1h is None else self.input * exact(cache_write_1h)
+        )
         return (
-            self.input,
-            self.input if self.cached_input is None else self.cached_input,
-            self.input if self.cache_write is None else self.cache_write,
-            self.output,
-            self.output if self.reasoning is None else self.reasoning,
+            Fraction(self.input),
+            Fraction(self.input if self.cached_input is None else self.cached_input),
+            Fraction(written),
+            for_an_hour,
+            Fraction(self.output),
+            Fraction(self.output if self.reasoning is None else self.reasoning),
         )
 
 

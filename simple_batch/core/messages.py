@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
+from .earlier_wordings import PRESENT
+
 
 class Message(str):
     """Made by ``translatable``; values that are Messages are translated too."""
@@ -48,7 +50,7 @@ def _kept(value: object) -> list[Any] | float | str:
 
 
 def restored(kept: list[Any]) -> Message:
-    """What ``Message.kept`` has kept."""
+    """What ``Message.kept`` has kept, in the present wording."""
     template, values = kept
     made = {name: restored(it) if isinstance(it, list) else it for name, it in values.items()}
-    return translatable(template, **made)
+    return translatable(PRESENT.get(template, template), **made)

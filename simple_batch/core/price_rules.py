@@ -5,12 +5,18 @@ and whether the call is part of a provider's batch.
 entry of the price table. The base prices are those of the standard tier, for short inputs, at the hours
 whose factor is 1. They are changed in this order:
 
-1. The service tier: its own prices, or a factor. The tier is the one that the answer names.
+1. The service tier: its own prices, or factors. The tier is the one that the answer names. A request in a
+   provider's batch has the tier ``BATCH``; where the batch price of the model is not known, its cost is
+   unknown, never half by guess.
 2. The long-context step: it holds for the whole request (OpenAI: a GPT-6 request above 272,000 input
    tokens costs twice the input and 1.5 times the output,
    https://developers.openai.com/api/docs/pricing, read 2026-11-28). The input that counts includes what
    was read from or written to a cache.
 3. The hour: a factor.
+
+A cache write for an hour costs ``cache_write_1h`` times the input price (Anthropic: 2, where one for five
+minutes costs 1.25, https://platform.claude.com/docs/en/about-claude/pricing, read 2026-11-28); without that
+rule it costs what every cache write costs.
 """
 
 import re
@@ -29,7 +35,7 @@ from .public_holidays import is_holiday, known_country
 # names of the standard tier: OpenAI, Groq ("on_demand"), Anthropic and Gemini; "auto" is what was asked
 # for, not what was used
 STANDARD = frozenset({"", "default", "standard", "auto", "on_demand"})
-BATCH = "batch"  # Anthropic names its batches so
+BATCH = "batch"  # of what came through a provider's batch API; Anthropic names it so itself
 _LARGEST = Decimal(1000)  # factor
 
 
@@ -54,16 +60,24 @@ class OwnPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a tier or a long context costs: separate ``prices``, or factors. ``input`` is of all tokens of
-    the input (cached ones and cache writes too), ``output`` of all tokens of the output."""
+    """What a tier, a batch or a long context costs: separate ``prices``, or factors. ``input`` is of all
+    tokens of the input (cache writes too; cached ones unless ``cached_input`` is given), ``output`` of all
+    tokens of the output."""
 
     input: Decimal = Decimal(1)
     output: Decimal = Decimal(1)
     prices: OwnPrices | None = None
+    cached_input: Decimal | None = None
 
     def __post_init__(self) -> None:
-        for name in ("input", "output"):
+        for name in ("input", "output", "cached_input"):
             _check(getattr(self, name), _LARGEST, name)
+
+    @property
+    def factors(self) -> tuple[Fraction, Fraction, Fraction]:
+        """Of input, cached input and output, where there are no separate prices."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        return exact(self.input), exact(cached), exact(self.output)
 
 
 class LongContext(Rate, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -132,18 +146,23 @@ class HourRates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """``tiers`` by the name that answers use; a tier that is not among them has no known price. ``batch``
-    is the factor in a provider's batch, None where it is not known. ``date`` and ``source`` say where the
-    rules come from."""
+    is the factor in a provider's batch, None where it is not known; ``tiers["batch"]`` stands there instead
+    where one factor does not say it. ``cache_write_1h`` is the price of a cache write for an hour as a factor
+    of the input price. ``date`` and ``source`` say where the rules come from."""
 
     tiers: dict[str, Rate] = {}
     batch: Decimal | None = None
     long_context: tuple[LongContext, ...] = ()
     hours: HourRates | None = None
+    cache_write_1h: Decimal | None = None
     date: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
-        _check(self.batch, _LARGEST, "batch")
+        for name in ("batch", "cache_write_1h"):
+            _check(getattr(self, name), _LARGEST, name)
+        if self.batch is not None and BATCH in self.tiers:
+            raise ValueError("batch and tiers.batch say the same: give one of them")
         if any(step.prices for step in self.long_context) and any(
             tier.prices for tier in self.tiers.values()
         ):
@@ -156,17 +175,23 @@ class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     def __bool__(self) -> bool:
         """Whether a price depends on anything."""
-        return bool(self.tiers or self.long_context or self.hours or self.batch is not None)
+        factors = self.batch, self.cache_write_1h
+        return bool(self.tiers or self.long_context or self.hours or factors != (None, None))
 
     def tier(self, name: str | None) -> Rate | None:
-        """The rate of a service tier; None where it is not known. An answer that names none is of the
-        standard tier."""
+        """The rate of a service tier, ``BATCH`` for a request in a provider's batch; None where it is not
+        known. An answer that names none is of the standard tier."""
         found = self.tiers.get(name or "")
         if found is not None or name is None:
             return found or _NO_CHANGE
-        if name == BATCH and self.batch is not None:
+        if is_batch(name) and self.batch is not None:
             return Rate(self.batch, self.batch)
         return _NO_CHANGE if name.lower() in STANDARD else self.tiers.get(name.lower())
+
+    def with_batch(self, factor: Decimal) -> "PriceRules":
+        """The same with this factor in a provider's batch."""
+        tiers = {name: rate for name, rate in self.tiers.items() if not is_batch(name)}
+        return msgspec.structs.replace(self, tiers=tiers, batch=factor)
 
     def step(self, input_tokens: int) -> LongContext | None:
         """The long-context step of a request with this input; None below the first."""
@@ -189,6 +214,11 @@ class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 _NO_CHANGE = Rate()
+
+
+def is_batch(tier: str | None) -> bool:
+    """Whether a result of this service tier came through a provider's batch API."""
+    return tier is not None and tier.lower() == BATCH
 
 
 def from_json(text: str | bytes) -> PriceRules:

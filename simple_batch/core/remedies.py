@@ -11,10 +11,8 @@ PAUSED = {
         "then resume."
     ),
     Cause.QUOTA: translatable("Top up or wait for the quota to renew, then resume."),
-    Cause.AUTH: translatable("Correct the key (or what it may do) in the API config, then resume."),
-    Cause.NOT_FOUND: translatable(
-        "Correct the model or the base URL in the API config, then resume."
-    ),
+    Cause.AUTH: translatable("Correct the connection's key (or what it may do), then resume."),
+    Cause.NOT_FOUND: translatable("Correct the connection's model or base URL, then resume."),
 }
 
 # of a job that is paused because the provider's tier allows nothing at all
@@ -40,15 +38,15 @@ DAY_QUOTA = {
 # of a request that has failed: the user retries it
 FAILED = {
     Cause.RATE_LIMIT: translatable(
-        "The speed was reduced automatically. If you know the limits, set RPM or TPM "
-        "in the API config."
+        "The speed was reduced automatically. If you know the limits, set the "
+        "connection's RPM or TPM."
     ),
     Cause.QUOTA: translatable("Top up at the provider, then resume."),
-    Cause.AUTH: translatable("Check the key and its permissions in the API config, then retry."),
+    Cause.AUTH: translatable("Check the connection's key and its permissions, then retry."),
     Cause.BAD_REQUEST: translatable(
         "The provider rejected the request. Check its message and your parameters."
     ),
-    Cause.NOT_FOUND: translatable("Check the model name and base URL in the API config."),
+    Cause.NOT_FOUND: translatable("Check the connection's model name and base URL."),
     Cause.CONTEXT_LENGTH: translatable(
         "Shorten these prompts or use a model with a longer context."
     ),
@@ -59,7 +57,7 @@ FAILED = {
     Cause.CONTENT_FILTER: translatable("The provider refused this content. Reword the prompts."),
     Cause.SERVER_ERROR: translatable("The provider failed. Retry later."),
     Cause.OVERLOADED: translatable("The provider is overloaded. Retry later."),
-    Cause.TIMEOUT: translatable("Raise the timeout in the API config, or ask for shorter answers."),
+    Cause.TIMEOUT: translatable("Raise the connection's timeout, or ask for shorter answers."),
     Cause.CONNECTION: translatable("Check your network and the base URL, then retry."),
     Cause.BAD_RESPONSE: translatable(
         "The response is not a model answer. Often the cause is a proxy or a wrong base URL."
@@ -88,7 +86,7 @@ ANSWERS = {
         "The answer reached a token limit. Raise max tokens, or retry with twice the max tokens."
     ),
     Outcome.REFUSED: translatable(
-        "The model or its provider refused. Reword the prompt, or retry with another API."
+        "The model or its provider refused. Reword the prompt, or retry with another connection."
     ),
     Outcome.EMPTY: translatable(
         "The model answered nothing. Retry. If it reasons before it answers, raise max tokens."

@@ -30,7 +30,8 @@ _QUESTIONS = {
 
 class ProbeResult(msgspec.Struct, frozen=True):
     """Result of a test call. ``message`` is shown to the user, ``cause`` says why it failed.
-    ``adjustments`` were learned on the way."""
+    ``adjustments`` were learned on the way. ``suggested_url`` is a base URL that answers where this one
+    does not."""
 
     ok: bool
     message: str
@@ -39,6 +40,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
     http_status: int | None = None
     adjustments: tuple[Adjustment, ...] = ()
     cause: Cause | None = None
+    suggested_url: str = ""
 
 
 class Tried(msgspec.Struct, frozen=True):

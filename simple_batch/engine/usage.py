@@ -2,7 +2,9 @@
 
 Facts from the API references: xAI and Gemini count thinking in total_tokens, but outside
 completion_tokens; Perplexity's deep research counts it in neither. Anthropic's input_tokens exclude cache_read_input_tokens and
-cache_creation_input_tokens. All others count cached tokens as a part of the input.
+cache_creation_input_tokens; its cache_creation divides the latter into ephemeral_5m_input_tokens and
+ephemeral_1h_input_tokens (https://platform.claude.com/docs/en/build-with-claude/prompt-caching, read
+2026-11-28). All others count cached tokens as a part of the input.
 """
 
 import msgspec
@@ -98,4 +100,4 @@ def _billed(told: Figures | None, url: str) -> Usage | None:
     written = min(told.cache_write, sent - cached)
     if not sent + got or max(sent, got) > MOST_TOKENS:
         return None  # all zero is a placeholder: no call is without tokens
-    return Usage(sent, got, cached, min(thought, got), written)
+    return Usage(sent, got, cached, min(thought, got), written, min(told.cache_write_1h, written))

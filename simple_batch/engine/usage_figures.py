@@ -16,7 +16,10 @@ _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _COUNT = re.compile(r"tokens?(_count)?$")
 _NEEDLESS = re.compile(r"miss|uncached|_and_|input_output")
 _CACHE, _WRITE = "(?:cache|caching)", "(?:writ|creat|stor)"
+_LIFETIME = "(?:ephemeral|cach).*(?<![0-9])%s(?![a-z0-9])"
 _NAMES = {  # by role; the first that matches
+    "cache_write_1h": re.compile(_LIFETIME % "(?:1_?h|1_?hour|60_?m)"),
+    "cache_write_5m": re.compile(_LIFETIME % "(?:5_?m|5_?min)"),
     "cache_write": re.compile(rf"{_CACHE}.*{_WRITE}|{_WRITE}.*{_CACHE}"),
     "cached": re.compile(_CACHE),
     "reasoning": re.compile(r"reason|think|thought"),
@@ -49,6 +52,7 @@ class Figures(msgspec.Struct):
     total: int | None = None
     cached: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0  # of those
     reasoning: int = 0
     beside: bool = False
     excluded: bool = False
@@ -90,7 +94,11 @@ def _read(usage: dict[str, Any]) -> Figures:
         found = largest[name.role]
         found[depth] = max(count, found.get(depth, 0))
     told = {role: counts[min(counts)] for role, counts in largest.items() if counts}
-    cached, written = (max(largest[role].values(), default=0) for role in ("cached", "cache_write"))
+    cached, written, written_1h, written_5m = (
+        max(largest[role].values(), default=0)
+        for role in ("cached", "cache_write", "cache_write_1h", "cache_write_5m")
+    )
+    written = max(written, written_1h + written_5m)
     level = min(largest["input"], default=1)
     depths = [d for role in ("cached", "cache_write") for d, n in largest[role].items() if n]
     usual = any(name.prompt for name in names) or any(depth > level for depth in depths)
@@ -101,6 +109,7 @@ def _read(usage: dict[str, Any]) -> Figures:
         told.get("total"),
         cached,
         written,
+        written_1h,
         max(largest["reasoning"].values(), default=0),
         beside=any(depth <= level for depth in depths),
         excluded=any(name.beside for name in names) and (exceeds or not usual),

@@ -1,5 +1,6 @@
 """What happened: counts, percentiles, timeline, cost, error groups. Reads only."""
 
+from ..store.savings import saved
 from .audit import audit_page, audit_row
 from .batches import batch, batches_page, mixed, status_times
 from .breakdown import by_config, by_worker, spent_now
@@ -36,6 +37,7 @@ __all__ = [
     "progress",
     "request_detail",
     "requests_page",
+    "saved",
     "shown_counts",
     "spent_now",
     "status_times",

@@ -9,12 +9,12 @@ from ..core.messages import translatable
 from ..store import visibility
 from ..store.models import TIMELINE_WIDTHS, ApiConfig, Job, Timeline, User
 from ..store.outcome_status import SHOWN, outcome_status, shown_as
+from ..store.savings import cost_nano
 from .page import Page
 from .summary import (
     Counts,
     Outcomes,
     WaitingState,
-    cost_nano,
     counts,
     eta_s,
     live_of,

@@ -6,13 +6,13 @@ from typing import TypedDict
 
 from ..core.clock import iso, now_ms
 from ..core.domain import NANO, Cause, JobStatus
-from ..store import jobs
+from ..store import jobs, savings
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
 from ..store.outcome_status import outcome_status
+from ..store.savings import Cost, SavingJson, cost
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
-_SAVED_ORDER = ("cache", "tier", "hours", "duplicates", "reuse")
 _STANDING = (JobStatus.VALIDATING, JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.PAUSED)
 
 
@@ -48,22 +48,6 @@ class Tokens(TypedDict):
     reasoning: int
     cache_write: int
     estimated: int  # calls
-
-
-class Cost(TypedDict):
-    amount: float | None  # in units of the currency; None where it is not known
-    currency: str
-
-
-class Saving(TypedDict):
-    """What one way saved: ``duplicates`` (identical requests of the job), ``reuse`` (answers of other
-    jobs), ``cache`` (the provider's prompt cache; negative where writing cost more than reading saved),
-    ``tier`` and ``hours``."""
-
-    by: str
-    calls: int
-    amount: float | None  # in units of the currency; None where the cost of the job is not known
-    currency: str
 
 
 class CauseCount(TypedDict):
@@ -124,7 +108,7 @@ class Summary(TypedDict):
     outcomes: Outcomes
     outcome_status: str | None  # of OutcomeStatus; None while it is not final
     waiting: WaitingState | None  # only while it is running
-    saved: list[Saving]
+    saved: list[SavingJson]
     first_token_ms: FirstToken
 
 
@@ -148,6 +132,7 @@ class Progress(TypedDict):
     attempts: int  # calls
     retries: int  # calls after the first of a request
     tokens: Tokens
+    saved: list[SavingJson]
     cache_hit_rate: float | None  # cached input tokens over all; None where there are none
     cost: Cost
     spend_cap: float | None  # in units of the job's currency
@@ -188,7 +173,7 @@ def summary(job_id: int) -> Summary:
         "outcomes": outcomes(job),
         "outcome_status": outcome_status(job),
         "waiting": waiting(job),
-        "saved": saved(job),
+        "saved": _saved(job),
         "first_token_ms": first_token(job),
     }
 
@@ -222,6 +207,7 @@ def progress(job_id: int) -> Progress:
         "attempts": job.attempts,
         "retries": job.retries,
         "tokens": tokens(job),
+        "saved": _saved(job),
         "cache_hit_rate": cache_hit_rate(job),
         "cost": cost(job),
         "spend_cap": None if job.spend_cap is None else float(Decimal(job.spend_cap) / NANO),
@@ -336,45 +322,13 @@ def tokens(job: Job) -> Tokens:
     }
 
 
+def _saved(job: Job) -> list[SavingJson]:
+    return [saving.to_json() for saving in savings.saved(job)]
+
+
 def cache_hit_rate(job: Job) -> float | None:
     """The part of the input that came from the provider's prompt cache."""
     return round(job.cached_tokens / job.input_tokens, 4) if job.input_tokens else None
-
-
-def cost_nano(job: Job) -> int | None:
-    """What was spent, in nano-units; None where any part of it is unknown."""
-    if job.unpriced:
-        return None
-    config = job.config
-    if not job.attempts and (config.input_price is None or config.output_price is None):
-        return None
-    return job.cost_nano
-
-
-def saved(job: Job) -> list[Saving]:
-    """What the job saved, in a fixed order; nothing that saved no call and no money."""
-    of_jobs = job.saved_calls - job.saved_reuse_calls, job.saved_nano - job.saved_reuse_nano
-    sums = [("duplicates", *of_jobs)]
-    for by in jobs.SAVED_BY:
-        calls, nano = (getattr(job, f"saved_{by}_{what}") for what in ("calls", "nano"))
-        sums.append((by, calls, nano))
-    known = cost_nano(job) is not None
-    return [
-        {
-            "by": by,
-            "calls": calls,
-            "amount": float(Decimal(nano) / NANO) if known else None,
-            "currency": job.currency,
-        }
-        for by, calls, nano in sorted(sums, key=lambda each: _SAVED_ORDER.index(each[0]))
-        if calls or nano
-    ]
-
-
-def cost(job: Job) -> Cost:
-    nano = cost_nano(job)
-    amount = None if nano is None else float(Decimal(nano) / NANO)
-    return {"amount": amount, "currency": job.currency}
 
 
 def _failures_by_cause(job_id: int) -> list[CauseCount]:

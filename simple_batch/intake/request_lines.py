@@ -44,6 +44,7 @@ URLS = frozenset(
         "/v1/responses",
         "/v1/moderations",
         "/v1/images/generations",
+        "/v1/messages",  # Anthropic's
     }
 )
 EXCERPTS = 100  # faults of one file that show their line
@@ -210,7 +211,7 @@ class Items:
             raise Bad(
                 "model_not_found",
                 translatable(
-                    "no active API config has the alias or the model %(model)r: make one first.",
+                    "no active connection has the name or the model %(model)r: make one first.",
                     model=model[:100],
                 ),
                 "body.model",

@@ -1,8 +1,11 @@
 """How a job ended, in the words of its e-mails."""
 
-from ..core.domain import Outcome
+from collections.abc import Iterator
+
+from ..core.domain import Outcome, in_units
 from ..core.messages import Message, listed, translatable
-from ..store import outcome_counts
+from ..core.saving_words import SAVED_BY
+from ..store import outcome_counts, savings
 from ..store.models import Job
 from ..store.outcome_status import FLAWED, OutcomeStatus, outcome_status
 
@@ -52,3 +55,21 @@ def answers_line(job: Job) -> Message | None:
         for outcome, count in counts.items()
     ]
     return translatable("Answers: %(outcome)s", outcome=listed(parts))
+
+
+def money_lines(job: Job) -> Iterator[Message]:
+    """What it cost and saved; nothing where no call was made or saved."""
+    saved = savings.saved(job)
+    if job.attempts or saved:
+        yield translatable("Cost: %(cost)s", cost=_money(savings.cost_nano(job), job.currency))
+    for saving in saved:
+        yield translatable(
+            "%(saved_by)s: %(amount)s, calls: %(calls)s",
+            saved_by=SAVED_BY[saving.by],
+            amount=_money(saving.nano, saving.currency),
+            calls=f"{saving.calls:,}",
+        )
+
+
+def _money(nano: int | None, currency: str) -> str:
+    return translatable("unknown") if nano is None else in_units(nano, currency)

@@ -13,7 +13,7 @@ from ..core.redaction import redact
 from ..core.settings import Settings
 from ..core.stored_messages import MAIL_NOT_SENT, NO_MAIL_SERVER
 from ..store.models import Delivery, Job
-from .job_end import answers_line, status_words
+from .job_end import answers_line, money_lines, status_words
 
 TIMEOUT_S = 20.0
 
@@ -85,6 +85,8 @@ def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessag
     ]
     if answers := answers_line(job):
         lines.append(translated(answers, _))
+    if money := [translated(line, _) for line in money_lines(job)]:
+        lines.append("\n".join(money))
     if job.status_detail:
         lines.append(translated(job.status_detail, _))
     if settings.PUBLIC_URL:

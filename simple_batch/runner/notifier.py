@@ -27,7 +27,7 @@ from ..core.settings import Settings
 from ..core.stored_messages import HOOK_UNANSWERED, HOOK_UNREACHABLE
 from ..core.version import __version__
 from ..engine.guarded_adapter import GuardedAdapter
-from ..store import outcome_counts, webhooks
+from ..store import outcome_counts, savings, webhooks
 from ..store.database import connected, log_failure
 from ..store.models import Delivery
 from ..store.outcome_status import outcome_status
@@ -62,6 +62,8 @@ def payload(delivery: Delivery) -> bytes:
                 "failed": job.failed,
                 "cancelled": job.cancelled,
                 "outcomes": outcome_counts.of(job),
+                "cost": savings.cost(job),
+                "saved": [saving.to_json() for saving in savings.saved(job)],
             },
         }
     )

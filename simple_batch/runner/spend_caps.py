@@ -41,8 +41,8 @@ class JobSpendLimit(SpendLimit):
         self.unknown = False  # the cost of a call of this run is unknown
         calls = job.attempts / per_call  # answers that were shared or reused cost nothing
         cap = Cap(job.spend_cap, job.cost_nano)
-        # as if they had run at the dearest hour and tier
-        cost = job.cost_nano + job.saved_tier_nano + job.saved_hours_nano
+        # as if they had run at the dearest hour and tier, and by themselves
+        cost = job.cost_nano + job.saved_tier_nano + job.saved_hours_nano + job.saved_batch_nano
         super().__init__(
             {"job": cap}, self._why, cost / max(1, calls), min(math.ceil(calls), RECENT)
         )
@@ -136,9 +136,9 @@ class ConfigSpendLimit(SpendLimit):
         return PauseReason(
             SPEND_CAP,
             translatable(
-                "The %(which)s spend cap of %(most)s of the API config “%(alias)s” is reached: "
+                "The %(which)s spend cap of %(most)s of the connection “%(alias)s” is reached: "
                 "%(spent)s spent. The job goes on %(when)s (%(zone)s), or when you raise or "
-                "remove that cap in the API config.",
+                "remove that cap.",
                 which=which,
                 most=limit,
                 alias=self._alias,

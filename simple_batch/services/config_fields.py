@@ -17,7 +17,7 @@ class ConfigFields(msgspec.Struct, kw_only=True):
     unknown. Secret headers and query parameters are changes by name: a value is stored, None removes
     the stored one; those that are not named stay as they are."""
 
-    alias: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Alias"), max_length=100)]
+    alias: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Name"), max_length=100)]
     base_url: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Base URL"))]
     model: Annotated[str, Field(kind=Kind.TEXT, label=translatable("Model"), max_length=300)]
     key: str | None = None  # None or empty on an edit keeps the stored one
@@ -157,6 +157,19 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             help="Per million tokens; default: the output price.",
         ),
     ] = None
+    batch_discount: Annotated[
+        float | None,
+        Field(
+            kind=Kind.NUMBER,
+            label=translatable("Batch discount"),
+            form_label=translatable("Price factor in the provider's batch"),
+            high=1,
+            placeholder="0.5",
+            flag="--batch-discount",
+            metavar="FACTOR",
+            help="Share of the price in the provider's batch, as 0.5; default: as the price rules say.",
+        ),
+    ] = None
     day_cap: Annotated[
         Decimal | None,
         Field(
@@ -259,3 +272,9 @@ class ConfigFields(msgspec.Struct, kw_only=True):
 
 
 FIELDS = declared(ConfigFields)
+
+
+def usual_auth(api_format: str) -> str:
+    """How an API takes a key where the user has not chosen: Anthropic's in x-api-key
+    (https://platform.claude.com/docs/en/api/overview, read 2026-11-28)."""
+    return "x-api-key" if api_format == "anthropic" else "bearer"

@@ -14,6 +14,7 @@ from ..store.configs import secrets_of
 from ..store.models import ApiConfig
 from .config_fields import ConfigFields
 from .header_checks import HEADER, PARAMETER, checked_headers, checked_query
+from .other_base_urls import keeps_secrets
 
 Secrets = dict[str, dict[str, str]]  # by place: headers, query
 _KINDS = {"headers": HEADER, "query": PARAMETER}
@@ -50,7 +51,7 @@ def changed_secrets(config: ApiConfig | None, fields: ConfigFields, base_url: st
     """The column for what the fields change; None where they change nothing. Raises InvalidInput for a
     secret that is not valid, and where a stored one would go to another base URL than its own."""
     stored = _stored(config, fields)
-    moved = config is not None and config.base_url != base_url
+    moved = config is not None and not keeps_secrets(config.base_url, base_url)
     if stored is None:
         if moved:
             refuse_for_another_url([translatable("those that are stored")])

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import peewee
 
 from ..auth import audit_log
@@ -34,6 +35,7 @@ from .config_secrets import secrets_shown as secrets_shown
 from .field_names import field_name
 from .fields import restored, stored
 from .header_checks import checked_headers, checked_query
+from .other_base_urls import keeps_secrets, with_suggestion
 from .validation import currency_code, params_json, provider_id, service_tier, valid_base_url
 
 _AUDITED = {"key_encrypted": "key", "key_last4": "key", "secrets_encrypted": "secrets"}
@@ -119,7 +121,7 @@ def delete(config_id: int) -> None:
             raise Conflict(
                 translatable(
                     "“%(alias)s” is used by %(jobs)s: %(names)s%(more)s. Delete them "
-                    "first, or deactivate the config.",
+                    "first, or deactivate the connection.",
                     alias=config.alias,
                     jobs=used,
                     names=names,
@@ -154,18 +156,20 @@ def test(config_id: int) -> probe.ProbeResult:
     """Make one small call with the stored config and store its result."""
     config = get(config_id)
     path = provider_gallery.path_of_test(config.provider)
-    found = probe.test_connection(endpoint_of(config, context.vault()), context.settings(), path)
+    endpoint = endpoint_of(config, context.vault())
+    found = probe.test_connection(endpoint, context.settings(), path)
     _keep_test(config, found)
-    return found
+    return with_suggestion(found, endpoint, path)
 
 
 def report(config_id: int) -> Report:
     """The same with a few more calls, which show what the model accepts."""
     config = get(config_id)
     path = provider_gallery.path_of_test(config.provider)
-    found = capabilities.report(endpoint_of(config, context.vault()), context.settings(), path)
+    endpoint = endpoint_of(config, context.vault())
+    found = capabilities.report(endpoint, context.settings(), path)
     _keep_test(config, found.result)
-    return found
+    return msgspec.structs.replace(found, result=with_suggestion(found.result, endpoint, path))
 
 
 def _keep_test(config: ApiConfig, found: probe.ProbeResult) -> None:
@@ -183,7 +187,8 @@ def _keep_test(config: ApiConfig, found: probe.ProbeResult) -> None:
 
 def test_fields(fields: ConfigFields, config_id: int | None = None) -> probe.ProbeResult:
     """The same before saving; the key of ``config_id`` is used where none was entered."""
-    return probe.test_connection(_unsaved_endpoint(fields, config_id), context.settings())
+    endpoint = _unsaved_endpoint(fields, config_id)
+    return with_suggestion(probe.test_connection(endpoint, context.settings()), endpoint)
 
 
 def models(config_id: int) -> list[str]:
@@ -246,7 +251,7 @@ def _key(fields: ConfigFields, config: ApiConfig | None, base_url: str) -> dict:
             translatable("Key: use printable ASCII characters only, without spaces."), "key"
         )
     if not key and not fields.remove_key and config is not None:
-        if config.key_encrypted and config.base_url != base_url:
+        if config.key_encrypted and not keeps_secrets(config.base_url, base_url):
             raise InvalidInput(
                 translatable("The base URL has changed. Enter the key again."), "key"
             )
@@ -295,6 +300,6 @@ def _unique_alias(alias: str) -> Iterator[None]:
         yield
     except peewee.IntegrityError:
         raise InvalidInput(
-            translatable("Alias: “%(alias)s” is already used by another config.", alias=alias),
+            translatable("Name: “%(alias)s” is already used by another connection.", alias=alias),
             "alias",
         ) from None

@@ -9,7 +9,7 @@ from ..core.messages import translatable
 from ..engine import probe
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
-from . import configs, prices
+from . import configs, other_base_urls, prices
 from .config_fields import ConfigFields
 from .provider_gallery import GalleryEntry
 
@@ -17,13 +17,15 @@ MAX_ALIAS = 100
 
 
 class Connection(msgspec.Struct, kw_only=True):
-    """What a user enters to connect to a provider; an empty ``alias`` is made of both names."""
+    """What a user enters to connect to a provider; an empty ``alias`` is made of both names. ``more`` are
+    all other fields, where a user saw them: their currency is empty if it was not chosen."""
 
     entry: GalleryEntry
     base_url: str
     model: str
     key: str = ""
     alias: str = ""
+    more: ConfigFields | None = None
 
     def fields(self) -> ConfigFields:
         """The config, with the prices that the table knows. Raises InvalidInput naming the field."""
@@ -38,16 +40,15 @@ class Connection(msgspec.Struct, kw_only=True):
                 "base_url",
             )
         model = self.model.strip()
-        return ConfigFields(
+        fields = msgspec.structs.replace(
+            self.more or usual_fields(self.entry),
             alias=self.alias.strip() or _unused_alias(self.entry, model),
             base_url=self.base_url,
             model=model,
             key=self.key.strip(),
-            timeout_s=self.entry.timeout_s,
-            **configs.initial_values(),
-            **price_fields(self.base_url, model),
-            **given(self.entry),
         )
+        _fill_prices_in(fields, self.entry)
+        return fields
 
 
 def connect(connection: Connection) -> ApiConfig:
@@ -55,10 +56,44 @@ def connect(connection: Connection) -> ApiConfig:
     return configs.create(connection.fields())
 
 
+def usual_fields(entry: GalleryEntry) -> ConfigFields:
+    """Those of a new connection to a provider, without name, base URL, key and model. The currency is
+    empty: it is that of the price table."""
+    return ConfigFields(
+        alias="",
+        base_url="",
+        model="",
+        timeout_s=entry.timeout_s,
+        currency="",
+        **configs.initial_values(),
+        **given(entry),
+    )
+
+
+def _fill_prices_in(fields: ConfigFields, entry: GalleryEntry) -> None:
+    """Prices of the table where none was entered, and no other currency was chosen. If the table lacks the
+    model: what the provider's prices depend on."""
+    found = price_fields(fields.base_url, fields.model)
+    if not found:
+        for name, value in rule_fields(entry, fields.model).items():
+            setattr(fields, name, value)
+    entered = any(getattr(fields, name) is not None for name in found if name.endswith("_price"))
+    chosen = fields.currency.strip().upper()
+    if found and not entered and chosen in ("", found["currency"]):
+        for name, value in found.items():
+            setattr(fields, name, value)
+    fields.currency = fields.currency.strip() or "USD"
+
+
 def models(connection: Connection) -> list[str]:
     """The endpoint's own list of models. Raises InvalidInput, and ConfigurationError saying why there is
     none."""
     return probe.list_models(_endpoint(connection), context.settings())
+
+
+def listing_url(connection: Connection, error: ConfigurationError) -> str:
+    """The base URL whose list of models is answered where this one refused it; empty if there is none."""
+    return other_base_urls.listing(_endpoint(connection), error)
 
 
 def known_price(base_url: str, model: str) -> prices.KnownPrice | None:
@@ -84,6 +119,13 @@ def price_fields(base_url: str, model: str) -> dict:
         "reasoning_price": known.reasoning,
         "price_rules": known.rules.to_json(),
     }
+
+
+def rule_fields(entry: GalleryEntry, model: str) -> dict:
+    """The field of a config that the gallery fills in where the price table does not know the model: what
+    its prices depend on, for prices that the user enters. None where that is not known."""
+    rules = entry.rules_of(model)
+    return {} if rules is None else {"price_rules": rules.to_json()}
 
 
 def _endpoint(connection: Connection) -> Endpoint:

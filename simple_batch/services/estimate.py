@@ -242,23 +242,41 @@ def _quantile(lengths: list[int], share: float) -> int:
 
 
 class _Shares(msgspec.Struct, frozen=True):
-    """The part of the input that came from the provider's cache and that was written to it, of the
-    output that was reasoning."""
+    """The part of the input that came from the provider's cache, that was written to it, and that was
+    written for an hour; of the output that was reasoning."""
 
     cached: float
     cache_write: float
+    cache_write_1h: float
     reasoning: float
 
     @classmethod
     def of(cls, seen: list[Answered]) -> "_Shares":
         used = sum((answer.usage for answer in seen), Usage())
         sent, got = max(1, used.input), max(1, used.output)
-        return cls(used.cached / sent, used.cache_write / sent, used.reasoning / got)
+        return cls(
+            used.cached / sent,
+            used.cache_write / sent,
+            used.cache_write_1h / sent,
+            used.reasoning / got,
+        )
 
     def usage(self, sent: int, got: int) -> Usage:
         """``sent`` tokens of input and ``got`` of output, with these parts of them."""
         cached, written = round(sent * self.cached), int(sent * self.cache_write)
-        return Usage(sent, got, cached, round(got * self.reasoning), written)
+        for_an_hour = int(sent * self.cache_write_1h)
+        return Usage(sent, got, cached, round(got * self.reasoning), written, for_an_hour)
+
+    def uncached(self, sent: int, got: int, all_reasoning: bool) -> list[Usage]:
+        """The same with nothing read from the cache: with nothing written to it either, and where calls
+        write to it with all of it written."""
+        thought = got if all_reasoning else 0
+        written = min(sent, round(sent * (self.cached + self.cache_write)))
+        for_an_hour = written if self.cache_write_1h else 0
+        plain = Usage(sent, got, 0, thought)
+        if not self.cache_write:
+            return [plain]
+        return [plain, Usage(sent, got, 0, thought, written, for_an_hour)]
 
 
 class _Calls(msgspec.Struct, frozen=True):
@@ -298,10 +316,9 @@ def _cost_on(
         ),
     ]
     dearer = (config.reasoning_price or 0) > (config.output_price or 0)
-    written = round(into.high * (shares.cached + shares.cache_write)) if shares.cache_write else 0
-    if (config.cache_write_price or 0) < (config.input_price or 0):
-        written = 0
-    most = Usage(into.high, output.high, 0, output.high if dearer else 0, min(written, into.high))
-    costs.append(prices.dearest(most, tier, high))
-    known = [cost for cost in costs if cost is not None]
-    return Range(*known) if len(known) == len(costs) else None
+    worst = shares.uncached(into.high, output.high, dearer)
+    most = [prices.dearest(usage, tier, high) for usage in worst]
+    known = [cost for cost in (*costs, *most) if cost is not None]
+    if len(known) < len(costs) + len(most):
+        return None
+    return Range(known[0], known[1], max(known[2:]))

@@ -16,7 +16,7 @@ _NAMES = {
         translatable("priority"),
         translatable("spend_cap"),
         # of a config
-        translatable("alias"),
+        translatable("name"),
         translatable("base_url"),
         translatable("key"),
         translatable("model"),
@@ -30,6 +30,7 @@ _NAMES = {
         translatable("input_price"),
         translatable("cached_input_price"),
         translatable("cache_write_price"),
+        translatable("batch_discount"),
         translatable("output_price"),
         translatable("reasoning_price"),
         translatable("day_cap"),

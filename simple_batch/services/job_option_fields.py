@@ -114,7 +114,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             form_label=translatable("Spend cap (optional)"),
             group="main",
             flag="--spend-cap",
-            help="Pause at this amount, in the config's currency.",
+            help="Pause at this amount, in the connection's currency.",
             recipe="spend_cap",
             editable=True,
         ),
@@ -173,7 +173,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             label=translatable("Parameters"),
             form_label=translatable("More parameters (JSON)"),
             hint=translatable(
-                "Leave fields empty to use the API config's values. A request's own "
+                "Leave fields empty to use the connection's values. A request's own "
                 "parameters always win."
             ),
             placeholder='{"top_p": 0.9}',
@@ -377,10 +377,10 @@ class JobOptions(msgspec.Struct, kw_only=True):
             read=also_of,
             write=also_text,
             column=False,
-            hint=translatable("Aliases, separated by commas. alias=2 sets a weight."),
+            hint=translatable("Names, separated by commas. name=2 sets a weight."),
             group="who",
             flag="--also",
-            help="Also send to these configs: b, c; with weights: b=2, c=1.",
+            help="Also send to these connections: b, c; with weights: b=2, c=1.",
             recipe="also",
         ),
     ] = ()
@@ -396,7 +396,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             ),
             group="who",
             flag="--spread",
-            help="Distribution over these configs; default: fast.",
+            help="Distribution over these connections; default: fast.",
             recipe="spread",
         ),
     ] = Spread.FAST
@@ -404,7 +404,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
         float,
         Field(
             kind=Kind.NUMBER,
-            label=translatable("Weight of the first API"),
+            label=translatable("Weight of the first connection"),
             column=False,
             group="who",
             flag="--weight",
@@ -421,7 +421,7 @@ class JobOptions(msgspec.Struct, kw_only=True):
             high=87_600,
             form_label=translatable("Reuse cached answers younger than (hours)"),
             hint=translatable(
-                "Identical requests to the same API are not sent again. Other jobs can reuse "
+                "Identical requests to the same connection are not sent again. Other jobs can reuse "
                 "this job's answers too. Empty: no reuse."
             ),
             group="who",

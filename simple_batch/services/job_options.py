@@ -64,7 +64,7 @@ def columns(new: JobOptions, filename: str) -> dict:
     config = configs.get(new.config)
     if not config.active:
         raise InvalidInput(
-            translatable("The API config “%(alias)s” is deactivated.", alias=config.alias), "config"
+            translatable("The connection “%(alias)s” is deactivated.", alias=config.alias), "config"
         )
     if new.start_at is not None and new.start_at < now_ms() - 60_000:
         raise InvalidInput(translatable("Start: that moment has passed."), "start_at")
@@ -123,7 +123,7 @@ def spend_cap(
         if None in (config.input_price, config.output_price):
             raise InvalidInput(
                 translatable(
-                    "Spend cap: enter input and output prices of the API config “%(alias)s” first.",
+                    "Spend cap: enter input and output prices of the connection “%(alias)s” first.",
                     alias=config.alias,
                 ),
                 "spend_cap",
@@ -133,7 +133,7 @@ def spend_cap(
         if price_rules.from_json(config.price_rules).tier(named) is None:
             raise InvalidInput(
                 translatable(
-                    "Spend cap: the price of the service tier %(tier)r is not known for the API config "
+                    "Spend cap: the price of the service tier %(tier)r is not known for the connection "
                     "“%(alias)s”. Look its prices up in the price table first.",
                     tier=named,
                     alias=config.alias,
@@ -210,7 +210,7 @@ def shares(new: JobOptions) -> list[Share]:
             raise InvalidInput(error.text, "also") from None
         if not config.active:
             raise InvalidInput(
-                translatable("The API config “%(alias)s” is deactivated.", alias=config.alias),
+                translatable("The connection “%(alias)s” is deactivated.", alias=config.alias),
                 "also",
             )
         if config.id in {share.config_id for share in found}:
@@ -232,7 +232,7 @@ def shares(new: JobOptions) -> list[Share]:
     if len(currencies) > 1:
         raise InvalidInput(
             translatable(
-                "These API configs are priced in %(currencies)s. One job needs one currency.",
+                "These connections are priced in %(currencies)s. One job needs one currency.",
                 currencies=" and ".join(sorted(currencies)),
             ),
             "also",
@@ -245,7 +245,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     config right. Raises InvalidInput where there is no API config at all."""
     active = configs.list_all(active=True)
     if not active:
-        raise InvalidInput(translatable("There is no active API config yet. Create one first."))
+        raise InvalidInput(translatable("There is no active connection yet. Create one first."))
     config = (configs.by_model(model) if model else None) or active[0]
     return {
         **columns(JobOptions(config=config.id, name=Path(filename).stem[:200]), filename),

@@ -161,7 +161,7 @@ def _possible(job: Job, other: Changes | None) -> Changes | None:
         config = configs.get(other.config_id)
         if not config.active:
             raise InvalidInput(
-                translatable("The API config “%(alias)s” is deactivated.", alias=config.alias),
+                translatable("The connection “%(alias)s” is deactivated.", alias=config.alias),
                 "config",
             )
         if config.currency != job.currency:

@@ -154,6 +154,7 @@ def _recorded() -> Iterator[Metric]:
     ):
         yield _family(counter, name, meaning, ("config", label), values)
     yield from _sums()
+    yield from _saved()
     yield _cost()
     yield _latency()
     yield _first_token()
@@ -184,6 +185,24 @@ def _sums() -> Iterator[Metric]:
         ),
     ):
         yield CounterMetricFamily(f"simple_batch_{name}", meaning, value=value)
+
+
+def _saved() -> Iterator[Metric]:
+    """The money is a gauge: it falls while writing to a cache costs more than reading saves."""
+    yield _family(
+        CounterMetricFamily,
+        "saved_by_calls",
+        "Calls that cost less, or were not made, by the way in which that was saved.",
+        ("config", "by"),
+        process_counters.saved_by_calls,
+    )
+    yield _family(
+        GaugeMetricFamily,
+        "saved_by_cost",
+        "What was saved since the process began, by the way, where it is known.",
+        ("config", "by", "currency"),
+        {key: nano / NANO for key, nano in process_counters.saved_by_nano.items()},
+    )
 
 
 def _first_token() -> Metric:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from ..core.messages import Message, translatable
-from ..core.price_rules import HourRates, OwnPrices, PriceRules, Rate
+from ..core.price_rules import BATCH, HourRates, OwnPrices, PriceRules, Rate, is_batch
 
 
 def rules_in_words(rules: PriceRules) -> list[Message]:
@@ -11,6 +11,7 @@ def rules_in_words(rules: PriceRules) -> list[Message]:
     found = [
         translatable("Service tier %(tier)s: %(rate)s", tier=name, rate=_rate(rate))
         for name, rate in rules.tiers.items()
+        if not is_batch(name)
     ]
     found += [
         translatable(
@@ -22,14 +23,29 @@ def rules_in_words(rules: PriceRules) -> list[Message]:
     ]
     if rules.hours is not None:
         found += _hours(rules.hours)
-    if rules.batch is not None:
-        found.append(translatable("In the provider's batch: × %(factor)s", factor=rules.batch))
+    in_batch = rules.tier(BATCH)
+    if in_batch is not None:
+        found.append(translatable("In the provider's batch: %(rate)s", rate=_rate(in_batch)))
+    if rules.cache_write_1h is not None:
+        found.append(
+            translatable(
+                "Cache writes for an hour: %(factor)s × the input price",
+                factor=rules.cache_write_1h,
+            )
+        )
     return found
 
 
 def _rate(rate: Rate) -> Message:
     if rate.prices is not None:
         return _own(rate.prices)
+    if rate.cached_input not in (None, rate.input):
+        return translatable(
+            "input × %(input)s, cached input × %(cached)s, output × %(output)s",
+            input=rate.input,
+            cached=rate.cached_input,
+            output=rate.output,
+        )
     if rate.input == rate.output:
         return translatable("× %(factor)s", factor=rate.input)
     return translatable(

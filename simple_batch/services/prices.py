@@ -25,8 +25,8 @@ OWN = "prices.toml"
 
 class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Per million tokens in units of ``currency``; ``cached_input``, ``cache_write`` and ``reasoning``
-    None where none is named: then as input and as output. ``tiers``, ``batch``, ``long_context`` and
-    ``hours`` are what core/price_rules.py says. ``models`` may hold ``*``; ``date`` is a day or a month."""
+    None where none is named: then as input and as output. ``tiers``, ``batch``, ``long_context``,
+    ``hours`` and ``cache_write_1h`` are what core/price_rules.py says. ``models`` may hold ``*``; ``date`` is a day or a month."""
 
     provider: str
     host: str
@@ -43,6 +43,7 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: Decimal | None = None
     long_context: tuple[LongContext, ...] = ()
     hours: HourRates | None = None
+    cache_write_1h: Decimal | None = None
     note: str = ""
 
     def __post_init__(self):
@@ -61,7 +62,13 @@ class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def rules(self) -> PriceRules:
         """What the prices depend on."""
         return PriceRules(
-            self.tiers, self.batch, self.long_context, self.hours, self.date, self.source
+            self.tiers,
+            self.batch,
+            self.long_context,
+            self.hours,
+            self.cache_write_1h,
+            self.date,
+            self.source,
         )
 
     def is_of(self, host: str, model: str) -> bool:

@@ -8,7 +8,7 @@ import re
 import tomllib
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,6 +17,7 @@ from ..core.data_files import data_file
 from ..core.domain import ApiFormat, Auth, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
+from ..core.price_rules import PriceRules
 from ..engine.batch_api.profiles import BatchProfile
 from ..intake.nearest_name import near
 
@@ -38,6 +39,17 @@ class ParameterRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def is_of(self, model: str) -> bool:
         """Whether the rule is about this model."""
         return any(fnmatchcase(model, name) for name in self.models)
+
+
+class ModelRules(PriceRules, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the prices of the models whose names match ``models`` (with ``*``) depend on."""
+
+    models: list[str]
+
+    @property
+    def rules(self) -> PriceRules:
+        """The same without the names."""
+        return PriceRules(*(getattr(self, name) for name in PriceRules.__struct_fields__))
 
 
 class PromptCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +84,7 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     batch: BatchProfile | None = None
     prompt_cache: PromptCache | None = None
     tiers: list[str] = []
-    price_rules: dict[str, Any] = {}
+    price_rules: list[ModelRules] = []
     stream: StreamMode = StreamMode.AUTO
     timeout_s: float | None = None  # where the usual one is too short
     endpoints: tuple[str, ...] = (CHAT,)  # none: it answers batches only
@@ -97,6 +109,14 @@ class GalleryEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def base_url(self) -> str:
         """The usual base URL; empty for an endpoint of the user's own."""
         return next(iter(self.regions.values()), "")
+
+    def rules_of(self, model: str) -> PriceRules | None:
+        """What the prices of a model depend on; None where no source says it."""
+        found = (
+            it for it in self.price_rules if any(fnmatchcase(model, name) for name in it.models)
+        )
+        rules = next(found, None)
+        return None if rules is None else rules.rules
 
     @property
     def host(self) -> str:

@@ -94,8 +94,8 @@ def load(data: bytes) -> JobOptions:
     except NotFound:
         raise InvalidInput(
             translatable(
-                "The settings file names the API config %(config)r. Create one with that "
-                "alias first.",
+                "The settings file names the connection %(config)r. Create one with that "
+                "name first.",
                 config=kept.config,
             ),
             "recipe",

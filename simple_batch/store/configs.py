@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 
 import msgspec
 from msgspec.structs import replace
@@ -25,8 +26,16 @@ def prices_of(config: ApiConfig) -> Prices:
         output=config.output_price,
         reasoning=config.reasoning_price,
         cache_write=config.cache_write_price,
-        rules=price_rules.from_json(config.price_rules),
+        rules=_rules_of(config),
     )
+
+
+def _rules_of(config: ApiConfig) -> price_rules.PriceRules:
+    """The price rules; a batch discount of the config goes before theirs."""
+    rules = price_rules.from_json(config.price_rules)
+    if config.batch_discount is None:
+        return rules
+    return rules.with_batch(Decimal(str(config.batch_discount)))
 
 
 def defaults_of(config: ApiConfig) -> Defaults:
@@ -90,7 +99,7 @@ def get(id_or_alias: int | str) -> ApiConfig:
         wanted = ApiConfig.id == id_or_alias
     config = ApiConfig.get_or_none(wanted)
     if config is None:
-        raise NotFound(translatable("There is no API config %(given)r.", given=id_or_alias))
+        raise NotFound(translatable("There is no connection %(given)r.", given=id_or_alias))
     return config
 
 

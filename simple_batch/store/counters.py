@@ -24,6 +24,9 @@ class ProcessCounters:
         self.latency: dict[str, LatencySketch] = {}  # of calls that succeeded
         self.first_token: dict[str, LatencySketch] = {}  # of those that were streams
         self.cost_nano: dict[tuple[int, str], int] = defaultdict(int)  # (config's id, currency)
+        self.saved_by_calls: dict[tuple[str, str], int] = defaultdict(int)  # (alias, way)
+        # (alias, way, currency); may fall: writing to a cache costs more than reading from it saves
+        self.saved_by_nano: dict[tuple[str, str, str], int] = defaultdict(int)
         self.cancelled = self.retries = self.saved_calls = self.unpriced = self.estimated = 0
         self._aliases: set[str] = set()
 
@@ -65,6 +68,12 @@ class ProcessCounters:
     def paid(self, config_id: int, currency: str, cost_nano: int) -> None:
         known = (config_id, currency) in self.cost_nano or len(self.cost_nano) < MAX_CONFIGS
         self.cost_nano[config_id if known else 0, currency] += cost_nano
+
+    def saved(self, alias: str, by: str, currency: str, calls: int, nano: int) -> None:
+        """What calls of a config saved; ``by`` is a way of store/savings.py."""
+        alias = self._name(alias)
+        self.saved_by_calls[alias, by] += calls
+        self.saved_by_nano[alias, by, currency] += nano
 
     def counted(
         self, cancelled: int, retries: int, saved_calls: int, unpriced: int, estimated: int = 0

@@ -8,6 +8,7 @@ import msgspec
 from ..core.clock import now_ms
 from ..core.domain import Request
 from . import outcome_counts
+from .counters import process_counters
 from .models import Job, database, lock_job
 
 # If the original or the duplicate was edited or sent another way since, the duplicate is sent separately.
@@ -26,8 +27,9 @@ _ANSWERED = (
     "AND NOT EXISTS (SELECT 1 FROM result y WHERE y.job_id = r.job_id AND y.idx = r.idx)"
 )
 _COUNT = (
-    "SELECT count(*), coalesce(sum(CASE WHEN x.status = 'succeeded' THEN 1 ELSE 0 END), 0), "
-    f"coalesce(sum(x.cost_nano), 0) {_ANSWERED}"
+    "SELECT coalesce(x.config, ''), count(*), "
+    "coalesce(sum(CASE WHEN x.status = 'succeeded' THEN 1 ELSE 0 END), 0), "
+    f"coalesce(sum(x.cost_nano), 0) {_ANSWERED} GROUP BY 1"
 )
 _OUTCOMES = f"SELECT x.outcome, count(*) {_ANSWERED} AND x.outcome IS NOT NULL GROUP BY x.outcome"
 _COPY = (
@@ -84,8 +86,9 @@ def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
         if end is None:
             return None
         stretch = job_id, after, end
-        copied, succeeded, saved_nano = database.execute_sql(_COUNT, stretch).fetchone()
-        if copied:
+        counts = database.execute_sql(_COUNT, stretch).fetchall()  # by config
+        if counts:
+            copied, succeeded, saved_nano = map(sum, list(zip(*counts, strict=True))[1:])
             outcomes = dict(database.execute_sql(_OUTCOMES, stretch).fetchall())
             database.execute_sql(_COPY, (now_ms(), *stretch))
             Job.update(
@@ -95,4 +98,15 @@ def fan_out_step(job_id: int, after: int, count: int = 500) -> int | None:
                 saved_calls=Job.saved_calls + copied,
                 saved_nano=Job.saved_nano + saved_nano,
             ).where(Job.id == job_id).execute()
+    _count(job_id, counts)
     return end
+
+
+def _count(job_id: int, counts: list[tuple[str, int, int, int]]) -> None:
+    """Count what was committed in the counters of this process."""
+    if not counts:
+        return
+    currency = Job.select(Job.currency).where(Job.id == job_id).scalar()
+    for alias, copied, _succeeded, saved_nano in counts:
+        process_counters.saved_calls += copied
+        process_counters.saved(alias, "duplicates", currency, copied, int(saved_nano))

@@ -115,6 +115,8 @@ class JobChange:
         self.cost_nano = self._unpriced = 0
         self._saved_calls = self._saved_nano = self._tier_fallbacks = 0
         self._saved: Counter[str] = Counter()  # by column
+        # calls and nano-units by alias, way and currency
+        self._saved_by: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
         self._latency: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
         self._first_tokens: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
         self._causes: dict[tuple[str, Cause], int] = defaultdict(int)  # of failed calls, by alias
@@ -138,7 +140,7 @@ class JobChange:
             bucket.succeeded += 1
             self._tier_fallbacks += result.tier_fallback
             if record.reused:
-                self._reuse(record.cost(call_of(result)) or 0)
+                self._reuse(record, record.cost(call_of(result)) or 0)
             else:
                 self._add_success(record, result, bucket)
         elif result.status == RequestStatus.FAILED:
@@ -149,12 +151,18 @@ class JobChange:
         else:
             self._cancelled += 1
 
-    def _reuse(self, cost: int) -> None:
+    def _reuse(self, record: Recorded, cost: int) -> None:
         """Count an answer of another job, which would have cost this much."""
         self._saved_calls += 1
         self._saved_nano += cost
-        self._saved["saved_reuse_calls"] += 1
-        self._saved["saved_reuse_nano"] += cost
+        self._save(record, "reuse", 1, cost)
+
+    def _save(self, record: Recorded, by: str, calls: int, nano: int) -> None:
+        self._saved[f"saved_{by}_calls"] += calls
+        self._saved[f"saved_{by}_nano"] += nano
+        sums = self._saved_by[record.alias, by, record.prices.currency]
+        sums[0] += calls
+        sums[1] += nano
 
     def _add_success(self, record: Recorded, result: RequestResult, bucket: Bucket) -> None:
         """Count the call that succeeded."""
@@ -186,8 +194,8 @@ class JobChange:
         """Count the tokens and the cost of a call whose result is of ``at`` (epoch ms)."""
         config, usage, cost = self._by_config[record.alias], call.usage, record.cost(call)
         for by, amount in record.saved(call)._asdict().items():
-            self._saved[f"saved_{by}_calls"] += amount > 0
-            self._saved[f"saved_{by}_nano"] += amount
+            if amount:
+                self._save(record, by, amount > 0, amount)
         if usage is not None:
             config.input_tokens += usage.input
             config.output_tokens += usage.output
@@ -284,6 +292,8 @@ class JobChange:
             process_counters.calls_failed(alias, cause.value, count)
         for (config_id, currency, _t), cost in self.spending.items():
             process_counters.paid(config_id, currency, cost)
+        for (alias, by, currency), (calls, nano) in self._saved_by.items():
+            process_counters.saved(alias, by, currency, calls, nano)
         process_counters.counted(
             self._cancelled,
             self._retries,

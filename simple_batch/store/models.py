@@ -15,6 +15,7 @@ from peewee import (
     CharField,
     CompositeKey,
     DatabaseProxy,
+    DoubleField,
     FloatField,
     ForeignKeyField,
     IntegerField,
@@ -121,6 +122,7 @@ class ApiConfig(BaseModel):
     stream_reason = SentenceField(default="")  # and why
     service_tier = TextField(null=True)
     price_rules = TextField(default="{}")  # JSON of core/price_rules.PriceRules
+    batch_discount = DoubleField(null=True)  # share of the price in a batch; null: as the rules say
     adjustments = TextField(default="[]")  # JSON list of core/domain.Adjustment
     batch_api = TextField(default="")  # kind of the provider's own; empty: the gallery's, or none
 
@@ -276,6 +278,8 @@ class Job(BaseModel):
     saved_tier_nano = BigIntegerField(default=0)
     saved_hours_calls = IntegerField(default=0)
     saved_hours_nano = BigIntegerField(default=0)
+    saved_batch_calls = IntegerField(default=0)
+    saved_batch_nano = BigIntegerField(default=0)
     service_tier = TextField(null=True)  # that requests ask for; null: the config's
     tier_fallbacks = IntegerField(default=0)  # requests whose tier had no room
     service = TextField(default="now")  # core/domain.Service
@@ -444,6 +448,7 @@ class Result(BaseModel):
     cached_tokens = IntegerField(null=True)
     reasoning_tokens = IntegerField(null=True)
     cache_write_tokens = IntegerField(null=True)
+    cache_write_1h_tokens = IntegerField(null=True)
     estimated = IntegerField(null=True)  # 1: its tokens are estimated
     cost_nano = BigIntegerField(null=True)
     outcome = CharField(null=True)  # of its answer; null: there is none, or not filled in yet
@@ -560,6 +565,7 @@ class KeptAnswer(BaseModel):
     cached_tokens = IntegerField(null=True)
     reasoning_tokens = IntegerField(null=True)
     cache_write_tokens = IntegerField(null=True)
+    cache_write_1h_tokens = IntegerField(null=True)
     estimated = IntegerField(null=True)
     bytes = IntegerField()
     created_at = BigIntegerField(index=True)
@@ -707,7 +713,7 @@ class SpendBlock(BaseModel):
 
 
 class BatchPart(BaseModel):
-    """A part of a job that is, or is to become, one batch at a provider (store/batch_parts.py). ``remote``
+    """A part of a job: one batch, also before it exists, at a provider (store/batch_parts.py). ``remote``
     is the last RemoteBatch as JSON; counts that begin with remote_ are the provider's own. Never removed
     before its job."""
 

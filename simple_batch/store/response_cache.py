@@ -12,17 +12,18 @@ from .models import database
 
 _FIND = (
     "SELECT key, response, http_status, model, input_tokens, output_tokens, cached_tokens, "
-    "reasoning_tokens, cache_write_tokens, estimated FROM kept_answer WHERE created_at >= ? AND key IN ({marks})"
+    "reasoning_tokens, cache_write_tokens, cache_write_1h_tokens, estimated FROM kept_answer WHERE created_at >= ? AND key IN ({marks})"
 )
 _KEEP = (
     "INSERT INTO kept_answer (key, response, http_status, model, input_tokens, output_tokens, "
-    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, bytes, created_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "cached_tokens, reasoning_tokens, cache_write_tokens, cache_write_1h_tokens, estimated, bytes, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO UPDATE SET response = excluded.response, http_status = excluded.http_status, "
     "model = excluded.model, input_tokens = excluded.input_tokens, "
     "output_tokens = excluded.output_tokens, cached_tokens = excluded.cached_tokens, "
     "reasoning_tokens = excluded.reasoning_tokens, "
-    "cache_write_tokens = excluded.cache_write_tokens, estimated = excluded.estimated, "
+    "cache_write_tokens = excluded.cache_write_tokens, "
+    "cache_write_1h_tokens = excluded.cache_write_1h_tokens, estimated = excluded.estimated, "
     "bytes = excluded.bytes, "
     "created_at = excluded.created_at"
 )

@@ -14,9 +14,9 @@ from .models import database
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
     "model, config, attempts, started_at, finished_at, latency_ms, input_tokens, output_tokens, "
-    "cached_tokens, reasoning_tokens, cache_write_tokens, estimated, cost_nano, outcome, finish_reason, "
-    "service_tier, first_token_ms) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "cached_tokens, reasoning_tokens, cache_write_tokens, cache_write_1h_tokens, estimated, cost_nano, "
+    "outcome, finish_reason, service_tier, first_token_ms) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _ATTEMPT = (
     "INSERT INTO attempt (job_id, idx, number, started_at, latency_ms, cause, http_status, message, "
@@ -123,6 +123,7 @@ def _result_row(record: Recorded, result: RequestResult) -> tuple:
         usage.cached if usage else None,
         usage.reasoning if usage else None,
         usage.cache_write if usage else None,
+        usage.cache_write_1h if usage else None,
         usage.estimated if usage else None,
         cost,
         result.outcome.value if result.outcome else None,

@@ -9,7 +9,7 @@ JOBS = 3
 MAX_BYTES = 200_000  # of a request; longer ones are left out
 _ANSWERS = f"""
 SELECT r.body, x.input_tokens, x.output_tokens, x.cached_tokens, x.reasoning_tokens,
-  x.cache_write_tokens
+  x.cache_write_tokens, x.cache_write_1h_tokens
 FROM result x JOIN request r ON r.job_id = x.job_id AND r.idx = x.idx
 WHERE x.job_id = ? AND x.status = 'succeeded' AND x.config = ? AND x.input_tokens IS NOT NULL
   AND coalesce(x.estimated, 0) = 0

@@ -4,7 +4,7 @@ import secrets
 
 from ..core.clock import now_ms
 from ..core.domain import FINAL_STATUSES, JobStatus
-from .models import Delivery, Job, Webhook
+from .models import ApiConfig, Delivery, Job, Webhook
 
 
 def enqueue(job_id: int, status: JobStatus) -> None:
@@ -35,12 +35,14 @@ def enqueue(job_id: int, status: JobStatus) -> None:
 
 
 def due(now: int, limit: int) -> list[Delivery]:
-    """Deliveries whose time (epoch ms) has come, with their webhooks and jobs."""
+    """Deliveries whose time (epoch ms) has come, with their webhooks, their jobs and the jobs' configs: they
+    are sent without a database connection."""
     return list(
-        Delivery.select(Delivery, Webhook, Job)
+        Delivery.select(Delivery, Webhook, Job, ApiConfig)
         .left_outer_join(Webhook)
         .switch(Delivery)
         .join(Job)
+        .join(ApiConfig)
         .where((Delivery.next_at <= now) & Webhook.disabled_at.is_null())
         .order_by(Delivery.next_at, Delivery.id)
         .limit(limit)

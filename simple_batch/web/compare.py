@@ -5,6 +5,7 @@ from flask import Blueprint, render_template, request
 from .. import insight
 from ..auth.guard import must_see
 from ..core import identity
+from ..core.saving_words import SAVED_BY
 
 blueprint = Blueprint("compare", __name__)
 
@@ -32,5 +33,12 @@ def index():
         different=different,
         found=found,
         summaries=summaries,
+        saved_ways=_saved_ways(summaries or ()),
         offered=insight.jobs_page(per_page=OFFERED, viewer=identity.current().sees).rows,
     )
+
+
+def _saved_ways(summaries) -> list[str]:
+    """The ways in which any of the jobs saved money, in their order."""
+    ways = {saving["by"] for summary in summaries for saving in summary["saved"]}
+    return [by for by in SAVED_BY if by in ways]

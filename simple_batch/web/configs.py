@@ -75,8 +75,8 @@ def _saved(form: ConfigForm, save: Callable[[configs.ConfigFields], ApiConfig]) 
         blame(form, error)
         return False
     flash(_("Saved “%(alias)s”.", alias=config.alias), "success")
-    for note in notes:
-        flash(translated(note), "info")
+    for note in filter(None, (*map(translated, notes), form.header_told)):
+        flash(note, "info")
     return True
 
 
@@ -119,6 +119,8 @@ def deactivate(config_id: int):
 def test_stored(config_id: int):
     """Test a stored config from the list."""
     found = configs.test(config_id)
+    if found.suggested_url:
+        return redirect(connect.result_address(config_id, found), 303)
     flash(
         f"{translated(found.message)} ({found.latency_ms} ms)", "success" if found.ok else "danger"
     )
@@ -145,7 +147,7 @@ def test():
             found = configs.test_fields(form.fields(), config_id)
             result = {
                 "ok": found.ok,
-                "message": translated(found.message),
+                "message": _with_suggestion(found),
                 "latency_ms": found.latency_ms,
             }
         except SimpleBatchError as error:
@@ -258,6 +260,15 @@ def _offered(form) -> prices.KnownPrice | None:
         return prices.known(form.base_url.data, form.model.data, form.currency.data or "")
     except SimpleBatchError:
         return None  # the look-up reports it
+
+
+def _with_suggestion(found) -> str:
+    """What a test has found, and the base URL to enter instead where another one answers."""
+    message = translated(found.message)
+    if not found.suggested_url:
+        return message
+    told = _("It answers under %(url)s: enter that as base URL.", url=found.suggested_url)
+    return f"{message}\n{told}"
 
 
 def _first_error(form) -> str:

@@ -48,6 +48,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(labels.status, "status_word")
     app.add_template_filter(labels.cause, "cause_word")
     app.add_template_filter(labels.outcome, "outcome_word")
+    app.add_template_filter(labels.saved_by, "saved_by")
     app.add_template_filter(labels.remedy, "remedy")
     app.add_template_filter(labels.reason, "reason_word")
     app.add_template_filter(labels.actor, "actor_word")

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import msgspec
-from flask_babel import get_timezone
+from flask_babel import get_timezone, gettext, lazy_gettext
 from flask_babel import lazy_gettext as _
 from wtforms import (
     BooleanField,
@@ -24,7 +24,7 @@ from ..core import context
 from ..core.domain import Role
 from ..core.errors import ConfigurationError, InvalidInput
 from ..services import configs
-from ..services.config_fields import FIELDS, ConfigFields
+from ..services.config_fields import FIELDS, ConfigFields, usual_auth
 from ..services.fields import Field
 from ..services.job_option_fields import EDITABLE, OPTIONS, PARAMETERS, JobOptions
 from .form_fields import PageForm, WholeField
@@ -39,6 +39,17 @@ class ConfigForm(PageForm):
     """An API config. The key is write-only: it is never filled in."""
 
     key = PasswordField(_("API key"))
+    auth = SelectField(
+        _("Send the key as"),
+        default="",
+        choices=[
+            SelectChoice("", _("automatic (by the API format)")),
+            *(
+                SelectChoice(it.value, lazy_gettext(it.label.template))
+                for it in FIELDS["auth"].choices
+            ),
+        ],
+    )
     price_rules = HiddenField()  # JSON, as it is stored or as the price table has it
     remove_price_rules = BooleanField(_("Remove these rules"))
     remove_key = BooleanField(_("Delete the stored key"))
@@ -56,6 +67,7 @@ class ConfigForm(PageForm):
                 "currency": "USD",
                 "params": "{}",
                 "active": True,
+                "auth": "",
                 "secrets": rows_of([]),
             },
         )
@@ -76,6 +88,7 @@ class ConfigForm(PageForm):
         """What the form says. Raises ValueError, TypeError, RecursionError in a form that is not
         valid."""
         values = {name: entered(field, self[name].data) for name, field in FIELDS.items()}
+        values["auth"] = values["auth"] or usual_auth(values["api_format"])
         rules = "{}" if self.remove_price_rules.data else self.price_rules.data or None
         return ConfigFields(
             key=self.key.data,
@@ -85,6 +98,15 @@ class ConfigForm(PageForm):
             secret_query=changes(self.secrets.data, "query"),
             **values,
         )
+
+    @property
+    def header_told(self) -> str:
+        """Which header has the key, where the user left that to the program; else empty."""
+        if self.auth.data or not self.key.data:
+            return ""
+        if usual_auth(self.api_format.data) == "bearer":
+            return gettext("The key is sent as Authorization: Bearer.")
+        return gettext("The key is sent in the header x-api-key.")
 
     @property
     def names_more(self) -> bool:
@@ -129,7 +151,7 @@ class LaunchForm(SchemaFields, _OptionsForm):
     """The last step: the choices for the job."""
 
     options = _LAUNCH
-    config = SelectField(_("API config"), coerce=int)
+    config = SelectField(_("Connection"), coerce=int)
     webhook = SelectField(_("Notify a webhook when the job ends"), coerce=int, default=0)
 
     @classmethod

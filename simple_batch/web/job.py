@@ -91,7 +91,7 @@ def overview(job_id: int):
         buckets=insight.buckets(job_id, points=120),
         chosen=chosen,
         details=_details(chosen),
-        savings=_savings(job),
+        savings=insight.saved(job),
         inputs_per_call=job_options.inputs_per_call(job),
         schema=content.pretty(job.schema.encode()) if job.schema else None,
         template=content.pretty(job.template.encode()) if job.template else None,
@@ -99,15 +99,6 @@ def overview(job_id: int):
         cause_words={code: str(word) for code, word in labels.CAUSES.items()},
         **common(job_id),
     )
-
-
-def _savings(job: Job) -> list[tuple[str, int, int]]:
-    """What the job saved besides by deduplication: the way, calls, nano-units."""
-    return [
-        (_("Saved by prompt cache"), job.saved_cache_calls, job.saved_cache_nano),
-        (_("Saved by service tier"), job.saved_tier_calls, job.saved_tier_nano),
-        (_("Saved by cheaper hours"), job.saved_hours_calls, job.saved_hours_nano),
-    ]
 
 
 def _details(chosen: JobOptions) -> list[tuple[str, object]]:

@@ -135,6 +135,7 @@ def report(job_id: int):
         data=found,
         groups=insight.error_groups(job_id),
         summary=insight.summary(job_id),
+        savings=insight.saved(head["job"]),
         chosen=job_options.of(head["job"]),
         style=_static("vendor/bootstrap/bootstrap.min.css") + _static("css/app.css"),
         echarts=_static("vendor/echarts/echarts.min.js"),

@@ -11,11 +11,12 @@ from ..core import identity, languages, remedies
 from ..core.adjustment_words import done
 from ..core.domain import Adjustment, Role
 from ..core.errors import SimpleBatchError
+from ..core.saving_words import SAVED_BY
 from ..core.stored_messages import recognised
 
 ROLES = {"viewer": _("viewer"), "operator": _("operator"), "admin": _("admin")}
 OBJECTS = {
-    "config": _("API config"),
+    "config": _("connection"),
     "job": _("job"),
     "token": _("access token"),
     "user": _("user"),
@@ -45,14 +46,14 @@ AUDITED = {
     "template.save": _("Template saved"),
     "template.rename": _("Template renamed"),
     "template.remove": _("Template deleted"),
-    "config": _("API configs"),
-    "config.create": _("API config created"),
-    "config.update": _("API config changed"),
-    "config.test": _("API config tested"),
-    "config.remove": _("API config deleted"),
+    "config": _("Connections"),
+    "config.create": _("Connection created"),
+    "config.update": _("Connection changed"),
+    "config.test": _("Connection tested"),
+    "config.remove": _("Connection deleted"),
     "config.forget": _("Parameter adjustment undone"),
-    "config.activate": _("API config activated"),
-    "config.deactivate": _("API config deactivated"),
+    "config.activate": _("Connection activated"),
+    "config.deactivate": _("Connection deactivated"),
     "job": _("Jobs"),
     "job.create": _("Job created"),
     "job.edit": _("Job settings changed"),
@@ -178,6 +179,12 @@ def cause(_context, code: str | None) -> str:
 @pass_context
 def outcome(_context, code: str | None) -> str:
     return str(OUTCOMES.get(code or "", code or "–"))
+
+
+@pass_context
+def saved_by(_context, way: str) -> str:
+    """A way in which a job saves money."""
+    return translated(SAVED_BY[way])
 
 
 def cooldowns() -> dict[str, str]:

@@ -4,6 +4,7 @@
   const form = document.getElementById("connect-form");
   const status = document.getElementById("connect-models");
   const prices = document.getElementById("connect-prices");
+  const suggested = document.getElementById("connect-suggested");
   const { key, model } = form.elements;
   let loading = 0;
   const post = async (url) => {
@@ -26,6 +27,9 @@
       found = { models: [], message: form.dataset.failed };
     }
     if (mine !== loading) return; // the key has changed since
+    suggested.hidden = !found.suggested;
+    suggested.querySelector("span").textContent = found.question || "";
+    suggested.querySelector("button").value = found.suggested || "";
     const names = found.models || [];
     document.getElementById("models").replaceChildren(...names.map((name) => new Option("", name)));
     say(names.length > 0, names.length ? `${names.length} ${form.dataset.found}` : found.message || found.error);
@@ -49,6 +53,12 @@
     });
   }
   model.addEventListener("change", showPrices);
+  suggested.querySelector("button").addEventListener("click", (event) => {
+    event.preventDefault(); // the page would come back without the key
+    form.elements.base_url.value = event.target.value;
+    loadModels();
+    showPrices();
+  });
   document.getElementById("load-models").addEventListener("click", (event) => {
     event.preventDefault();
     loadModels();

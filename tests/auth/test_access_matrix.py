@@ -36,7 +36,7 @@ READING = {
     "open": ". . . . . . . . . . .",
     "own account": "L F . . . . . F F F F",
     "lists": "L F . . . . . . . . .",
-    "API configs": "L F . . . . . F F . .",
+    "connections": "L F . . . . . F F . .",
     "saved templates": "L F . F . . . F F . F",
     "bin": "L F . . . . . F F F F",
     "job": "L F . . . M . M M . .",
@@ -73,7 +73,7 @@ ENDPOINTS = {
     "open": "static health.healthz health.readyz login.page login.enter",
     "own account": "login.leave login.password",
     "lists": "jobs_list.home jobs_list.index compare.index health.prometheus",
-    "API configs": "configs.index",
+    "connections": "configs.index",
     "saved templates": "saved_templates.index saved_templates.show saved_templates.download",
     "bin": "job_bin.index job_bin.change",
     "job": (
@@ -104,7 +104,7 @@ ENDPOINTS = {
         "configs.edit configs.delete configs.forget configs.activate configs.deactivate configs.test "
         "configs.test_stored configs.models configs.known_prices configs.streams_off connect.choose "
         "connect.save connect.models connect.prices connect.connected connect.repair connect.report "
-        "access.create_webhook "
+        "connect.use_base_url access.create_webhook "
         "access.remove_webhook"
     ),
     "Batch API": (

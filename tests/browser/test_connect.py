@@ -28,7 +28,7 @@ def test_the_first_answer_takes_five_clicks_and_two_fields(page, t):
     user = Counted()
     with Emulator(MANNERS["custom"]) as emulator:
         page.goto("/jobs")
-        user.click(page.get_by_role("link", name=t("New API config")))
+        user.click(page.get_by_role("link", name=t("New connection")))
         user.click(page.locator('a[href="/configs/new/custom"]'))
         # the model is filled in from the endpoint's own list
         user.fill(page.locator("#base_url"), emulator.base_url)

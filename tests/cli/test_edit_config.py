@@ -9,6 +9,7 @@ from .. import endpoint as e
 from .. import postgres
 from ..endpoint import MisbehavingEndpoint
 from ..process import flask
+from ..web.test_connect import BelowV1
 
 KEY, SECRET = "sk-planted-0123456789", "secret-value-0123456789"
 
@@ -28,6 +29,31 @@ def add(instance, base_url: str, *options: str, **variables: str):
     return flask(
         instance, "add-config", "a", "--base-url", base_url, "--model", "m", *options, **variables
     )
+
+
+def test_a_batch_discount_is_kept_bounded_and_removed(instance):
+    assert add(instance, "http://127.0.0.1:9/v1", "--batch-discount", "0.6").returncode == 0
+    assert listed(instance)["batch_discount"] == 0.6
+    assert edit(instance, "--rpm", "5")["batch_discount"] == 0.6
+    refused = flask(instance, "edit-config", "a", "--batch-discount", "1.5")
+    assert (refused.returncode, "Batch discount: 1.5 is not from 0 to 1" in refused.stderr) == (
+        2,
+        True,
+    )
+    assert edit(instance, "--batch-discount", "")["batch_discount"] is None
+
+
+def test_the_rules_of_a_provider_go_with_prices_of_your_own(instance):
+    """A model that the price table does not have, of a provider whose hours are known."""
+    options = ("--provider", "deepseek", "--model", "deepseek-v4-new", "--input-price", "1")
+    done = flask(
+        instance, "add-config", "a", *options, "--output-price", "2", "--key-env", "KEY", KEY=KEY
+    )
+    assert done.returncode == 0, done.stderr
+    assert "api-docs.deepseek.com" in done.stderr
+    config = listed(instance)
+    assert config["price_rules"]["hours"]["zone"] == "Asia/Shanghai"
+    assert (config["input_price"], config["output_price"]) == (1, 2)
 
 
 CONNECTION = (
@@ -227,3 +253,15 @@ def test_a_job_paused_by_a_bad_key_is_fixed_and_resumed(instance, questions):
         assert "Bearer sk-the-right-one-0123" in endpoint.heads[-1]
     (job,) = json.loads(flask(instance, "list-jobs", "--json").stdout)
     assert (job["status"], job["succeeded"]) == ("completed", 3)
+
+
+def test_a_base_url_without_v1_is_said_with_the_command_that_changes_it(instance):
+    with BelowV1(e.ok()) as endpoint:
+        assert add(instance, endpoint.root, "--key-env", "K", K=KEY).returncode == 0
+        failed = flask(instance, "test-config", "a", "--quick")
+        command = f"flask edit-config a --base-url {endpoint.base_url}"
+        assert (failed.returncode != 0, command in failed.stderr) == (True, True)
+        assert listed(instance)["base_url"] == endpoint.root
+        assert edit(instance, "--base-url", endpoint.base_url)["base_url"] == endpoint.base_url
+        assert flask(instance, "test-config", "a", "--quick").returncode == 0
+        assert f"Bearer {KEY}" in endpoint.heads[-1]

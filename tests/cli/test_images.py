@@ -81,4 +81,4 @@ def test_images_are_elsewhere_or_come_in_an_archive(instance, good, tmp_path):
     wrong = flask(instance, "create-job", str(tmp_path / "t.csv"), *more, "--images", "nowhere")
     assert (wrong.returncode, "There is no folder nowhere" in wrong.stderr) == (2, True)
     wrong = flask(instance, "run-job", "1", *elsewhere)
-    assert "keeps its config and settings" in wrong.stderr
+    assert "keeps its connection and settings" in wrong.stderr

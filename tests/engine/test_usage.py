@@ -174,6 +174,50 @@ def test_embeddings_have_no_output():
     assert read(EMBEDDINGS, **openai(7, 0)) == Usage(7)
 
 
+@pytest.mark.parametrize(
+    ("usage", "written", "for_an_hour"),
+    [
+        # Anthropic; the same without the sum; a relay's names; ours; a part larger than the whole
+        (
+            {"input_tokens": 10, "output_tokens": 9, "cache_creation_input_tokens": 300}
+            | {
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": 100,
+                    "ephemeral_1h_input_tokens": 200,
+                }
+            },
+            300,
+            200,
+        ),
+        (
+            {"input_tokens": 10, "output_tokens": 9, "cache_read_input_tokens": 40}
+            | {
+                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 200}
+            },
+            200,
+            200,
+        ),
+        (
+            {"inputTokens": 310, "outputTokens": 9, "totalTokens": 319}
+            | {"cacheCreation": {"ephemeral1hInputTokens": 200, "ephemeral5mInputTokens": 100}},
+            300,
+            200,
+        ),
+        (
+            openai(310, 9)
+            | {"prompt_tokens_details": {"cache_write_tokens": 300, "cache_write_1h_tokens": 200}},
+            300,
+            200,
+        ),
+        (openai(310, 9, cache_write_tokens=300, cache_write_1h_tokens=999), 310, 310),
+        (openai(310, 9, cache_creation={"ephemeral_5m_input_tokens": 300}), 300, 0),
+    ],
+)
+def test_cache_writes_for_an_hour_are_told_apart(usage, written, for_an_hour):
+    found = read(**usage)
+    assert (found.cache_write, found.cache_write_1h) == (written, for_an_hour)
+
+
 def test_cache_writes_have_a_price_of_their_own():
     usage = Usage(100, 10, 60, 0, 20)
     plain = Prices("USD", input=1_000_000, output=2_000_000)

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 
 from simple_batch.auth import tokens
 from simple_batch.core import identity
-from simple_batch.services import jobs
+from simple_batch.services import job_creation, jobs
 from simple_batch.services.metrics import _buckets
 from simple_batch.store import counters
 from simple_batch.store.database import connected
@@ -30,7 +30,7 @@ ODD = 'odd "alias"\\ 中文'
 def fresh(monkeypatch):
     """Sets the counters of the process to zero."""
     process_counters = counters.ProcessCounters()
-    for module in ("store.job_change", "services.metrics"):
+    for module in ("store.job_change", "store.duplicates", "services.metrics"):
         monkeypatch.setattr(f"simple_batch.{module}.process_counters", process_counters)
     return process_counters
 
@@ -101,6 +101,46 @@ def test_a_job_shows_in_every_figure(app, client, fresh, add_config, make_job, w
     of_files = {f"simple_batch_database_{of}_bytes" for of in ("wal", "reusable")}
     wanted = _names_in_dashboard() - (of_files if postgres.CHOSEN else set())
     assert wanted <= _known(text) | _known_by_type(text)
+
+
+def test_what_is_saved_is_counted_by_way(app, client, fresh, add_config, tmp_path, wait_for):
+    """Two different requests, one of them three times: each call reads from the cache, at a cheaper tier."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 10}
+    usage["prompt_tokens_details"] = {"cached_tokens": 80}
+    answer = e.http(200, {**e.GOOD, "usage": usage, "service_tier": "flex"})
+    prices = {"input_price": 1_000_000, "cached_input_price": 100_000, "output_price": 1_000_000}
+    rules = '{"tiers": {"flex": {"input": "0.5", "output": "0.5"}}}'
+    path = tmp_path / "same.jsonl"
+    path.write_text(
+        "".join(f'{{"messages": [{{"role": "user", "content": "{c}"}}]}}\n' for c in "abaa")
+    )
+    app.extensions["simple_batch"].start()
+    with MisbehavingEndpoint(answer) as endpoint:
+        decimals = {name: Decimal(price) for name, price in prices.items()}
+        add_config(endpoint.base_url, ODD, price_rules=rules, **decimals)
+        with connected():
+            options = jobs.JobOptions(config=ODD, ask_once=True)
+            job_id = job_creation.create_now(path, path.name, options).id
+        wait_for(job_id, "completed")
+    found = samples(client)
+    saved = {
+        by: found["saved_by_calls_total", *sorted((by, ODD))]
+        for by in ("cache", "tier", "duplicates")
+    }
+    assert saved == {"cache": 2, "tier": 2, "duplicates": 2}
+    money = {by: found["saved_by_cost", *sorted(("USD", by, ODD))] for by in saved}
+    assert money == {"cache": 2 * 72, "tier": 2 * 19, "duplicates": 2 * 19}
+    assert found["saved_calls_total",] == 2
+    report = client.get(f"/jobs/{job_id}/report.html").text
+    page = client.get(f"/jobs/{job_id}").text
+    for shown in (report, page):
+        for words in (
+            "Saved by prompt cache",
+            "Saved by service tier",
+            "Saved by identical requests",
+        ):
+            assert words in shown
+        assert "$144.00" in shown and "$38.00" in shown
 
 
 COSTS = ("cost", "tokens", "requests_total", "attempts", "latency", "priced", "saved", "governor")

@@ -118,6 +118,8 @@ def test_the_event_says_what_the_answers_are_worth_and_the_batch_stays_as_openai
         "failed": 1,
         "cancelled": 0,
         "outcomes": {"ok": 1, "cut_off": 1, "refused": 1, "empty": 0, "tool_call": 0, "schema": 0},
+        "cost": {"amount": None, "currency": "USD"},
+        "saved": [],
     }
     done = client.batches.retrieve(batch.id)
     counts = done.request_counts

@@ -168,7 +168,7 @@ def test_a_bad_key_pauses_the_job_with_the_remedy(start, add_config, make_job, w
         job = wait_for(job_id, *ENDED)
         assert (job.status, job.status_reason, job.failed) == ("paused", "auth", 0)
         assert "wrong key" in job.status_detail
-        assert "API config" in job.status_detail
+        assert "connection" in job.status_detail
         endpoint.script[:] = [e.ok()]
         with connected():
             fields = configs.fields_of(config)

@@ -1,4 +1,4 @@
-"""Jobs with several API configs, against real endpoints with different faults."""
+"""Jobs with several connections, against real endpoints with different faults."""
 
 from decimal import Decimal
 

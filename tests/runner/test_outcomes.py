@@ -270,8 +270,12 @@ def test_the_pages_say_what_to_do_about_them(start, endpoint, make_job, wait_for
     endpoint.script = by_request(endpoint, [CUT], [REFUSED], [EMPTY])
     job_id = make_job(3, as_failed=UNWANTED, max_retries=0)
     wait_for(job_id, *ENDED)
-    english = ("Raise max tokens, or", "retry with another API", "If it reasons before it answers")
-    chinese = ("请调高 max tokens", "换一个 API 重试", "先推理")
+    english = (
+        "Raise max tokens, or",
+        "retry with another connection",
+        "If it reasons before it answers",
+    )
+    chinese = ("请调高 max tokens", "换一个连接重试", "先推理")
     reasons = ("回答被截断（length）", "模型拒绝回答", "回答中没有文本，也没有工具调用（stop）")
     for index in range(3):
         page = client.get(f"/jobs/{job_id}/requests/{index}").text

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+from decimal import Decimal
 
 import gevent
 import pytest
@@ -196,6 +197,21 @@ class TestMail:
             sent = wait_until(lambda: mail.mails)[0]
         assert "已完成，1 个失败" in sent["Subject"]
         assert "回答：1 个正常、1 个被截断、1 个空回答" in sent.get_content()
+
+    def test_the_mail_says_what_the_job_cost_and_saved(
+        self, start, mail, add_config, make_job, wait_for
+    ):
+        usage = {"prompt_tokens": 100, "completion_tokens": 10}
+        usage["prompt_tokens_details"] = {"cached_tokens": 80}
+        with MisbehavingEndpoint(e.http(200, {**e.GOOD, "usage": usage})) as endpoint:
+            prices = {"input_price": 1_000_000, "cached_input_price": 100_000}
+            prices["output_price"] = 1_000_000
+            named = {name: Decimal(price) for name, price in prices.items()}
+            add_config(endpoint.base_url, currency="CNY", **named)
+            wait_for(make_job(2, email="me@example.com"), "completed")
+            sent = wait_until(lambda: mail.mails)[0].get_content()
+        assert "费用：76.00 CNY" in sent.splitlines()
+        assert "提示词缓存节省：144.00 CNY，调用 2 次" in sent.splitlines()
 
     def test_who_is_refused_for_good_is_not_tried_again(
         self,

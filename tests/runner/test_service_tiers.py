@@ -9,15 +9,17 @@ from decimal import Decimal
 import pytest
 
 from simple_batch import export, insight
-from simple_batch.core.domain import NANO
+from simple_batch.core.clock import now_ms
+from simple_batch.core.domain import BATCH_TIER, NANO
 from simple_batch.core.errors import InvalidInput
 from simple_batch.runner.providers import Provider
-from simple_batch.services import job_creation, jobs, lifecycle
+from simple_batch.services import job_creation, jobs, lifecycle, recipes
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, Attempt, JobEvent, Result
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
+from ..process import flask
 from .test_spend_caps import PRICED
 
 HALF = json.dumps({"tiers": {"flex": {"input": "0.5", "output": "0.5"}}})
@@ -66,9 +68,44 @@ def test_a_job_asks_for_a_tier_and_pays_what_the_answers_name(
         written = b"".join(export.export(job_id, "csv")).decode("utf-8-sig")
     table = list(csv.DictReader(io.StringIO(written)))
     assert [row["service_tier"] for row in table] == ["flex", "default", "standard", ""]
-    assert "Saved by service tier" in client.get(f"/jobs/{job_id}").text
+    for page in (
+        f"/jobs/{job_id}",
+        f"/jobs/{job_id}/report.html",
+        f"/compare?a={job_id}&b={job_id}",
+    ):
+        text = client.get(page).text
+        assert "Saved by service tier" in text and "$55.00" in text, page
     assert "<dd>flex</dd>" in client.get(f"/jobs/{job_id}/requests/0").text
     assert "service_tier" in client.get(f"/jobs/{job_id}/requests?cols=service_tier").text
+
+
+@pytest.mark.parametrize(
+    ("rules", "discount", "each"),
+    [
+        ({"batch": "0.5"}, None, 55),
+        ({"tiers": {"batch": {"input": "0.5", "output": "0.3"}}}, None, 53),
+        ({"batch": "0.5"}, 0.6, 66),
+        ({}, 0.6, 66),
+        (json.loads(HALF), None, None),  # a flex price says nothing about a batch
+    ],
+)
+def test_what_came_through_a_batch_has_the_batch_price_or_an_unknown_cost(
+    start, add_config, make_job, wait_for, client, rules, discount, each
+):
+    with MisbehavingEndpoint(told(service_tier=BATCH_TIER)) as endpoint:
+        found = {"price_rules": json.dumps(rules), "batch_discount": discount}
+        add_config(endpoint.base_url, **found, **PRICED)
+        job_id = make_job(2)
+        wait_for(job_id, "completed")
+    with connected():
+        found = insight.summary(job_id)
+    if each is None:
+        assert (found["cost"]["amount"], found["saved"]) == (None, [])
+        return
+    assert found["cost"]["amount"] == 2 * each
+    saving = {"by": "batch", "calls": 2, "amount": 2.0 * (110 - each), "currency": "USD"}
+    assert found["saved"] == client.get(f"/jobs/{job_id}/progress.json").json["saved"] == [saving]
+    assert "Saved by the provider&#39;s batch" in client.get(f"/jobs/{job_id}").text
 
 
 def test_a_tier_without_a_price_makes_the_cost_unknown(start, add_config, make_job, wait_for):
@@ -148,6 +185,62 @@ def test_a_cap_that_leaves_no_room_for_the_standard_price_keeps_the_tier(
         job = wait_for(job_id, "completed")
         assert (job.succeeded, job.tier_fallbacks, endpoint.calls) == (3, 0, 9)
         assert job.cost_nano == 165 * NANO
+
+
+@pytest.mark.parametrize("cap", [None, 200])
+def test_near_the_deadline_the_tier_is_left_after_one_refusal_if_the_cap_allows(
+    start, add_config, make_job, wait_for, cap
+):
+    """A flex call may take 15 minutes, the deadline is in 10. After two answers that cost 110, a third at the
+    standard price exceeds a cap of 200."""
+    answers = [told(service_tier="flex")] * 2 + [e.http(429, FULL)]
+
+    class Endpoint(MisbehavingEndpoint):
+        def _next(self, head, body):
+            super()._next(head, body)
+            if self.calls <= 3:
+                return answers[self.calls - 1]
+            return told(service_tier=self.bodies[-1].get("service_tier", "default"))
+
+    with Endpoint(b"") as endpoint:
+        # a time-out of 60 s is the usual one, which flex replaces
+        add_config(endpoint.base_url, concurrency=1, timeout_s=60.0, price_rules=HALF, **PRICED)
+        choices = {"deadline_at": now_ms() + 600_000, "service_tier": "flex"}
+        job_id = make_job(3, spend_cap=None if cap is None else Decimal(cap), **choices)
+        job = wait_for(job_id, "completed")
+        asked = [body.get("service_tier") for body in endpoint.bodies]
+    standard = cap is None
+    assert asked == ["flex"] * 3 + [None if standard else "flex"]
+    assert (job.succeeded, job.tier_fallbacks) == (3, int(standard))
+    assert job.cost_nano == (220 if standard else 165) * NANO
+
+
+def test_a_settings_file_carries_the_tier(start, add_config, wait_for, questions):
+    """As the page and a download of a job's settings have it."""
+    with tier_answers() as endpoint:
+        add_config(endpoint.base_url, price_rules=HALF, **PRICED)
+        with connected():
+            new = recipes.load(recipes.dump(jobs.JobOptions(config="test", service_tier="flex")))
+            assert new.service_tier == "flex"
+            path = questions(2)
+            job_id = job_creation.create_now(path, path.name, new).id
+        job = wait_for(job_id, "completed")
+        assert [body["service_tier"] for body in endpoint.bodies] == ["flex"] * 2
+    assert job.cost_nano == 2 * 55 * NANO
+
+
+def test_the_command_takes_a_tier(instance, app, add_config, questions):
+    with tier_answers() as endpoint:
+        add_config(endpoint.base_url, price_rules=HALF, **PRICED)
+        options = ("--config", "test", "--service-tier", "flex")
+        done = flask(instance, "run-job", str(questions(2)), *options)
+        assert done.returncode == 0, done.stderr
+        assert [body["service_tier"] for body in endpoint.bodies] == ["flex"] * 2
+        found = json.loads(flask(instance, "show-job", "1", "--json").stdout)
+        refused = flask(instance, "create-job", str(questions(1)), *options[:3], "two words")
+    assert found["cost"] == {"amount": 110.0, "currency": "USD"}
+    assert found["saved"] == [{"by": "tier", "calls": 2, "amount": 110.0, "currency": "USD"}]
+    assert (refused.returncode, "Service tier" in refused.stderr) == (2, True)
 
 
 def test_a_cap_needs_the_price_of_the_tier(add_config, make_job):

@@ -398,6 +398,6 @@ class TestSeveralConfigs:
     def test_all_must_have_prices(self, app, add_config, two, make_job):
         add_config("http://127.0.0.1:9/v1", "c")
         with pytest.raises(
-            InvalidInput, match="enter input and output prices of the API config “c”"
+            InvalidInput, match="enter input and output prices of the connection “c”"
         ):
             make_job(1, config="a", also=(job_options.ExtraConfig("c"),), spend_cap=Decimal(1))

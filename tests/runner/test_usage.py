@@ -207,3 +207,33 @@ def test_without_a_price_the_cost_stays_unknown(start, add_config, make_job, wai
             assert insight.summary(job_id)["cost"]["amount"] is None
             jobs.reset(job_id)
             assert jobs.get(job_id).estimated_calls == 0
+
+
+def test_the_messages_api_s_writes_for_an_hour_cost_what_their_rule_says(
+    start, add_config, make_job, wait_for
+):
+    """Of 400 tokens written to the cache, 300 are kept for an hour: at twice the input, the others at
+    1.25 times."""
+    told = {"input_tokens": 100, "output_tokens": 10, "cache_read_input_tokens": 0}
+    told["cache_creation_input_tokens"] = 400
+    lifetimes = {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 300}
+    message = {
+        **{"id": "msg_1", "type": "message", "role": "assistant", "model": "m"},
+        **{"content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"},
+        "usage": {**told, "cache_creation": lifetimes, "service_tier": "standard"},
+    }
+    with MisbehavingEndpoint(e.http(200, message)) as endpoint:
+        add_config(
+            endpoint.base_url,
+            api_format="anthropic",
+            auth="x-api-key",
+            price_rules='{"cache_write_1h": "2"}',
+            **PRICES,
+        )
+        job = wait_for(make_job(1), "completed")
+    assert job.cache_write_tokens == 400
+    # of a token: 0.1 fresh, 0.125 and 0.2 written, 0.2 of output
+    assert job.cost_nano == round((100 * 0.1 + 100 * 0.125 + 300 * 0.2 + 10 * 0.2) * NANO)
+    assert job.saved_cache_nano == round(-(100 * 0.025 + 300 * 0.1) * NANO)
+    with connected():
+        assert Result.get().cache_write_1h_tokens == 300

@@ -74,6 +74,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0033_service_tier",
         "0034_prompt_caches",
         "0035_rejected_parameters",
+        "0036_batch_prices",
         "0040_batch_parts",
     ]
     close_database()

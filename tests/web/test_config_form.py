@@ -1,4 +1,4 @@
-"""The form of an API config: headers, query parameters, secrets and how the key is sent."""
+"""The form of a connection: headers, query parameters, secrets and how the key is sent."""
 
 import json
 import re
@@ -125,7 +125,7 @@ def test_a_base_url_with_a_query_is_split_and_the_user_is_told(client):
         (row(0, "", SECRET), "not a valid header name"),
         (row(0, "X", "é\u0100"), "Latin letters"),
         ({"service_tier": "a b"}, "one word"),
-        ({"auth": "digest"}, "Invalid Choice"),
+        ({"auth": "digest"}, "Not a valid choice"),
     ],
 )
 def test_what_is_not_valid_is_refused_with_the_reason(client, fields, said):
@@ -234,3 +234,38 @@ def test_a_connection_from_the_gallery_keeps_the_query_of_its_base_url(db, endpo
     config = connections.connect(connection)
     assert json.loads(config.query) == {"api-version": "1"}
     assert secrets_of(config, context.vault())["query"] == {"code": SECRET}
+
+
+@pytest.mark.parametrize("place", ["/configs/new?form=full", "/configs/new/custom"])
+@pytest.mark.parametrize(
+    ("api_format", "chosen", "header"),
+    [
+        ("anthropic", "", "x-api-key"),
+        ("anthropic", "bearer", "bearer"),
+        ("openai", "", "bearer"),
+    ],
+)
+def test_the_header_of_the_key_follows_the_api_format_unless_it_is_chosen(
+    client, db, place, api_format, chosen, header
+):
+    """The first answers of the form are tried as a browser sends them: each field as it stands there."""
+    page = client.get(place).text
+    assert '<option selected value="">automatic (by the API format)' in page
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+    fields = {
+        "csrf_token": token,
+        "alias": "a",
+        "base_url": "http://127.0.0.1:9/v1",
+        "model": "m",
+        "key": KEY,
+        "stream": "auto",
+        "currency": "USD",
+        "api_format": api_format,
+        "auth": chosen,
+    }
+    done = client.post(place.partition("?")[0], data=fields)
+    assert done.status_code == 303
+    with connected():
+        assert configs.get("a").auth == header
+    said = {"x-api-key": "in the header x-api-key", "bearer": "as Authorization: Bearer"}[header]
+    assert (f"The key is sent {said}." in client.get(done.location).text) is (not chosen)

@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from simple_batch.core import address_policy
+from simple_batch.core import address_policy, errors
 from simple_batch.services import configs, local_servers, provider_gallery
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig
@@ -212,3 +212,163 @@ def test_the_page_reports_what_a_model_accepts(client, db):
         assert re.search(r"max_tokens</th>\s*<td>✓ accepted", report)
         assert "max_completion_tokens" not in report
         assert f"{endpoint.calls - 1} calls were made." in page
+
+
+def test_every_field_is_usable_where_one_connects(client, db):
+    """Those under Advanced are stored; what stands in the query of the base URL is moved, and said."""
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        fields = {
+            "base_url": endpoint.base_url + "?api-version=1",
+            "key": KEY,
+            "model": "m",
+            "auth": "api-key",
+            "headers": "X-Title: reviews",
+            "secrets-0-place": "headers",
+            "secrets-0-name": "X-Proxy",
+            "secrets-0-value": "planted-secret",
+            "max_tokens": "500",
+            "rpm": "60",
+            "currency": "EUR",
+            "input_price": "1.5",
+            "output_price": "3",
+            "day_cap": "2",
+            "notes": "mine",
+        }
+        done = post(client, "/configs/new/custom", **fields)
+        page = unescape(client.get(done.location).text)
+        assert "Moved from the base URL to the query parameters: api-version." in page
+        assert "planted-secret" not in page
+        assert (
+            "api-version=1" in endpoint.heads[-1]
+            and "X-Proxy: planted-secret" in endpoint.heads[-1]
+        )
+        assert f"api-key: {KEY}" in endpoint.heads[-1]
+    with connected():
+        config = configs.get(1)
+        found = configs.fields_of(config)
+        assert (found.max_tokens, found.rpm, found.currency, found.notes) == (
+            500,
+            60,
+            "EUR",
+            "mine",
+        )
+        assert (found.input_price, found.day_cap) == (1.5, 2)
+        assert config.active
+
+
+@pytest.mark.parametrize(
+    ("provider", "fields", "expected"),
+    [
+        ("deepseek", {"params": "{"}, "Not valid JSON"),
+        ("deepseek", {"day_cap": "2", "model": "none-such"}, "enter an input and an output price"),
+        ("deepseek", {"headers": "no colon"}, "Write a name and a value"),
+        ("deepseek", {"alias": "a" * 101}, "up to 100 printable"),
+    ],
+)
+def test_a_fault_under_advanced_opens_it_and_keeps_what_was_entered(
+    client, db, provider, fields, expected
+):
+    answer = post(
+        client, f"/configs/new/{provider}", **{"key": KEY, "model": "m", "notes": "kept", **fields}
+    )
+    page = unescape(answer.text)
+    assert answer.status_code == 400 and KEY not in page
+    assert re.search(r'<details class="mb-3" open>\s*<summary>Advanced', page)
+    assert expected in page and ">\nkept</textarea>" in page.replace("\r", "")
+    (name,) = set(fields) - {"model"}
+    assert re.search(rf'id="{name}"|name="{name}"', page)
+    models = post(client, f"/configs/new/{provider}/models", "/configs/new/custom", True, **fields)
+    if name == "params":
+        assert models.json["message"] == "Correct the fields under Advanced first."
+
+
+def test_a_provider_fills_in_what_it_needs_under_advanced(client):
+    page = client.get("/configs/new/anthropic").text
+    assert re.search(r'<option selected value="x-api-key"', page)
+    assert re.search(r'<option selected value="anthropic"', page)
+    assert re.search(r'<details class="mb-3" >\s*<summary>Advanced', page)
+
+
+class BelowV1(MisbehavingEndpoint):
+    """Answers below /v1 and nowhere else."""
+
+    def _next(self, head: str, body: bytes):
+        super()._next(head, body)
+        if " /v1/" not in head.partition("\r\n")[0]:
+            return e.error(404, "Not Found")
+        return MODELS if head.startswith("GET") else e.ok()
+
+    @property
+    def root(self) -> str:
+        """The base URL without /v1."""
+        return self.base_url.removesuffix("/v1")
+
+
+def test_a_base_url_without_v1_is_offered_with_it_and_never_changed_in_silence(client, db):
+    with BelowV1(e.ok()) as endpoint:
+        done = post(client, "/configs/new/custom", base_url=endpoint.root, key=KEY, model="m")
+        page = unescape(client.get(done.location).text)
+        assert f"It answers under {endpoint.base_url}: use that?" in page
+        with connected():
+            assert configs.get(1).base_url == endpoint.root
+            assert not configs.get(1).last_test_ok
+        other = post(client, "/configs/1/base-url", done.location, base_url="http://127.0.0.1:9/v1")
+        with connected():
+            assert configs.get(1).base_url == endpoint.root
+        assert "Use it" in client.get(other.location).text
+        used = post(client, "/configs/1/base-url", done.location, base_url=endpoint.base_url)
+        page = unescape(client.get(used.location).text)
+        assert "answered." in page and "Use it" not in page
+        assert f"Bearer {KEY}" in endpoint.heads[-1]
+    with connected():
+        assert configs.get(1).base_url == endpoint.base_url
+
+
+def test_the_list_of_models_offers_the_base_url_that_has_one(client, db):
+    place = "/configs/new/custom"
+    with BelowV1(e.ok()) as endpoint:
+        fields = {"key": KEY, "base_url": endpoint.root, "model": "m"}
+        found = post(client, f"{place}/models", place, True, **fields).json
+        assert found["suggested"] == endpoint.base_url and found["models"] == []
+        page = unescape(post(client, f"{place}/models", place, **fields).text)
+        assert f'name="use" value="{endpoint.base_url}"' in page
+        taken = post(client, f"{place}/models", place, **fields, use=endpoint.base_url).text
+        assert 'value="m-1"' in taken and f'value="{endpoint.base_url}"' in taken
+    assert post(client, f"{place}/models", place, True, **fields).json.keys() == {
+        "models",
+        "message",
+    }
+
+
+def test_the_form_and_the_list_of_connections_say_where_it_answers(client, db):
+    full = "/configs/new?form=full"
+    with BelowV1(e.ok()) as endpoint:
+        fields = {"alias": "a", "base_url": endpoint.root, "model": "m", "key": KEY, **CHOICES}
+        told = post(client, "/configs/test", full, True, **fields).json
+        assert f"It answers under {endpoint.base_url}: enter that" in told["message"]
+        assert not told["ok"]
+        assert post(client, "/configs/new", full, **fields).status_code == 303
+        answer = post(client, "/configs/1/test", "/configs")
+        assert "Use it" in client.get(answer.location).text
+
+
+CHOICES = {"stream": "auto", "currency": "USD", "api_format": "openai", "auth": "bearer"}
+
+
+def test_where_nothing_else_answers_nothing_is_offered(client, db):
+    with MisbehavingEndpoint(e.error(404, "The model m does not exist")) as endpoint:
+        done = post(client, "/configs/new/custom", base_url=endpoint.base_url, model="m")
+        assert "Use it" not in client.get(done.location).text
+        assert endpoint.calls == 1  # the base URL has its version
+
+
+def test_a_key_goes_to_no_other_server(client, db):
+    """Where another base URL of the same server is taken, the key stays; elsewhere it is asked for."""
+    with BelowV1(e.ok()) as endpoint:
+        post(client, "/configs/new/custom", base_url=endpoint.root, key=KEY, model="m")
+        with connected():
+            fields = configs.fields_of(configs.get(1))
+            for url in ("http://127.0.0.1:9/v1", f"{endpoint.root}/other", f"{endpoint.root}/v2"):
+                fields.base_url = url
+                with pytest.raises(errors.InvalidInput, match="Enter the key again"):
+                    configs.update(1, fields)

@@ -38,6 +38,7 @@ REPEATABLE = {
     "connect.prices",
     "connect.repair",
     "connect.report",
+    "connect.use_base_url",
     "job_actions.change",
     "job_actions.delete",
     "job_settings.save",

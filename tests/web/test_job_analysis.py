@@ -106,7 +106,7 @@ def test_a_recipe_is_saved_and_fills_the_form_again(client, config):
     for data, expected in (
         (b"{", "not a settings file"),
         (json.dumps({**recipe, "surprise": 1}).encode(), "surprise"),
-        (json.dumps({**recipe, "config": "gone"}).encode(), "Create one with that alias"),
+        (json.dumps({**recipe, "config": "gone"}).encode(), "Create one with that name"),
         (json.dumps({**recipe, "simple_batch_recipe": 9}).encode(), "version 9"),
         (json.dumps({**recipe, "parameters": {"max_tokens": "x"}}).encode(), "not a number"),
     ):

@@ -18,7 +18,7 @@ from simple_batch.services import configs, jobs
 from simple_batch.store import results
 from simple_batch.store.database import connected
 from simple_batch.store.jobs import transition
-from simple_batch.store.models import Delivery, Result
+from simple_batch.store.models import Delivery, Result, database
 from simple_batch.web import labels
 
 from .. import endpoint as e
@@ -80,7 +80,7 @@ def test_uploads_that_cannot_be_read(client, language, data, english, chinese):
         ({"base_url": "x"}, "Base URL: it begins with http://", "接口地址：应以 http:// 或"),
         ({"currency": "odd4"}, "Currency: three letters", "货币：三个字母"),
         ({"input_price": "-1"}, "Input price: -1 is not from", "输入单价：-1 不在"),
-        ({"alias": "a" * 101}, "Alias: up to 100 printable", "别名：最多 100 个可打印字符"),
+        ({"alias": "a" * 101}, "Name: up to 100 printable", "名称：最多 100 个可打印字符"),
     ],
 )
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -121,8 +121,8 @@ def test_a_conflict(client, config, make_job, language, expected):
 @pytest.mark.parametrize(
     ("language", "expected"),
     [
-        ("en", "“one” is used by 1 job: j (1). Delete them first, or deactivate the config."),
-        ("zh", "“one”正被 1 个任务使用：j (1)。请先删除这些任务，或停用该配置。"),
+        ("en", "“one” is used by 1 job: j (1). Delete them first, or deactivate the connection."),
+        ("zh", "“one”正被 1 个任务使用：j (1)。请先删除这些任务，或停用该连接。"),
     ],
 )
 def test_a_config_that_is_used(client, config, make_job, language, expected):
@@ -174,13 +174,30 @@ def test_commands_and_errors_themselves_stay_english(client, config, instance):
     with connected():
         for ask, expected in (
             (lambda: jobs.get(7), "There is no job 7."),
-            (lambda: configs.get("x"), "There is no API config 'x'."),
+            (lambda: configs.get("x"), "There is no connection 'x'."),
         ):
             with pytest.raises(SimpleBatchError) as wrong:
                 ask()
             assert str(wrong.value) == expected
     done = flask(instance, "show-job", "7", SIMPLE_BATCH_LANGUAGE="zh", LANG="zh_CN.UTF-8")
     assert "There is no job 7." in done.stderr
+
+
+def test_why_a_job_stopped_is_translated_in_a_database_of_an_earlier_version(
+    client, add_config, make_job
+):
+    """The words of 0.1.0, as its database holds them."""
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(1)
+    remedy = "Correct the model or the base URL in the API config, then resume."
+    stored = json.dumps(["%(some)s\n%(text)s", {"some": "HTTP 404", "text": [remedy, {}]}])
+    with connected():
+        database.execute_sql(
+            "UPDATE job SET status = 'paused', status_detail = ? WHERE id = ?",
+            ("\x1e" + stored, job_id),
+        )
+    assert "Correct the connection&#39;s model" in client.get(f"/jobs/{job_id}?lang=en").text
+    assert "请更正连接的模型或接口地址" in client.get(f"/jobs/{job_id}?lang=zh").text
 
 
 def test_why_a_job_stopped_follows_the_language(app, client, add_config, make_job, wait_for):
@@ -191,11 +208,11 @@ def test_why_a_job_stopped_follows_the_language(app, client, add_config, make_jo
         wait_for(job_id, "paused")
     for page in (f"/jobs/{job_id}", f"/jobs/{job_id}/events"):
         english = client.get(f"{page}?lang=en").text
-        assert "HTTP 401: no such key (t). Correct the key" in english
-        assert "no such key (t)。请在 API 配置中更正密钥" in client.get(f"{page}?lang=zh").text
+        assert "HTTP 401: no such key (t). Correct the connection" in english
+        assert "no such key (t)。请更正连接的密钥" in client.get(f"{page}?lang=zh").text
     with connected():
         assert jobs.get(job_id).status_detail.startswith(
-            "HTTP 401: no such key (t). Correct the key"
+            "HTTP 401: no such key (t). Correct the connection's key"
         )
 
 

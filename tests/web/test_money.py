@@ -161,6 +161,29 @@ def test_rows_tried_count_for_the_caps_of_the_config(client, config):
         assert endpoint.calls == 6
 
 
+def test_a_batch_discount_goes_before_the_price_rules(client):
+    rules = '{"batch": "0.5"}'
+    filled = {**KNOWN, "price_rules": rules, "batch_discount": "0.6"}
+    assert post(client, "/configs/new", **filled).status_code == 303
+
+    def factor():
+        with connected():
+            return prices_of(configs.get(KNOWN["alias"])).rules.tier("batch").input
+
+    assert factor() == Decimal("0.6")
+    with connected():
+        config_id = configs.get(KNOWN["alias"]).id
+    assert value_of(client.get(f"/configs/{config_id}").text, "batch_discount") == "0.6"
+    assert (
+        post(client, f"/configs/{config_id}", **{**filled, "batch_discount": "2"}).status_code
+        == 400
+    )
+    assert (
+        post(client, f"/configs/{config_id}", **{**filled, "batch_discount": ""}).status_code == 303
+    )
+    assert factor() == Decimal("0.5")
+
+
 def test_price_rules_are_stored_shown_and_removed(client):
     data = {"csrf_token": token(client), **UNPRICED}
     filled = client.post("/configs/prices", data=data).text

@@ -1,4 +1,4 @@
-"""Choosing several API configs for a job, and what the pages show of them."""
+"""Choosing several connections for a job, and what the pages show of them."""
 
 import json
 import re

@@ -98,7 +98,7 @@ def test_refused_answers_are_retried_in_place_with_another_api(client, ran, add_
         add_config(other.base_url, "second", currency="CNY")
         page = client.get(f"/jobs/{job_id}/requests?outcome=refused").text
         (number,) = re.findall(r'<option value="(\d+)">second</option>', page)
-        assert "Retry 1 with another API" in page
+        assert "Retry 1 with another connection" in page
         post(client, f"/jobs/{job_id}/retry", outcome="refused", new_config=number)
         wait_for(job_id, "completed")
         assert other.calls == 1

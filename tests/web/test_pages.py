@@ -127,7 +127,7 @@ def test_testing_a_config_before_and_after_saving(client, config):
 def test_deactivate_and_delete(client, config):
     assert post(client, "/configs/1/deactivate").status_code == 303
     staged = post(client, "/jobs/new", pasted=LINE).headers["Location"]
-    assert "no active API config" in client.get(staged).text
+    assert "no active connection" in client.get(staged).text
     assert post(client, "/configs/1/activate").status_code == 303
     assert post(client, staged, name="j", config="1").status_code == 303
     post(client, "/configs/1/delete")
@@ -218,9 +218,9 @@ def test_errors_have_pages_in_the_house_style(app, language):
 
 
 def test_without_a_config_the_list_of_jobs_says_what_comes_first(client, config):
-    assert "New API config" not in client.get("/jobs").text
+    assert "New connection" not in client.get("/jobs").text
     post(client, "/configs/1/delete")
-    assert "New API config" in client.get("/jobs").text
+    assert "New connection" in client.get("/jobs").text
 
 
 @pytest.mark.parametrize(
@@ -475,5 +475,5 @@ def test_an_unknown_price_is_unknown_in_the_estimate_too(client):
     bare = {name: CONFIG[name] for name in ("alias", "base_url", "model", "key", "active")}
     assert post(client, "/configs/new", **bare, currency="USD").status_code == 303
     page = client.get(staged(client, asked(1))).text
-    assert "unknown: this API config has no prices" in page
+    assert "unknown: this connection has no prices" in page
     assert offered(page) == ("1", "1")

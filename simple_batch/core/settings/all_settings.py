@@ -90,14 +90,14 @@ class Settings:
 
     DEFAULT_MAX_TOKENS: int = setting(
         4096,
-        "max tokens of a new API config, if you set this; otherwise it has none",
+        "max tokens of a new connection, if you set this; otherwise it has none",
         "tokens",
         1,
         10_000_000,
     )
     DEFAULT_TEMPERATURE: float = setting(
         0.7,
-        "temperature of a new API config, if you set this; otherwise it has none",
+        "temperature of a new connection, if you set this; otherwise it has none",
         "",
         0.0,
         2.0,
@@ -116,7 +116,7 @@ class Settings:
     )
     DEFAULT_MAX_RETRIES: int = setting(3, "calls after the first", "calls", 0, 100)
     MAX_CONCURRENCY: int = setting(
-        5000, "highest concurrency that an API config or a job may set", "calls", 1, 100_000
+        5000, "highest concurrency that a connection or a job may set", "calls", 1, 100_000
     )
 
     REQUEST_CACHE_BATCH_SIZE: int = setting(

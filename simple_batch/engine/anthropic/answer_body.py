@@ -124,13 +124,20 @@ def _usage(usage: dict[str, Any]) -> dict[str, Any] | None:
     read = _count(usage.get("cache_read_input_tokens")) or 0
     written = _count(usage.get("cache_creation_input_tokens")) or 0
     sent += read + written
+    by_lifetime = usage.get("cache_creation")
+    if not isinstance(by_lifetime, dict):
+        by_lifetime = {}
+    written_1h = _count(by_lifetime.get("ephemeral_1h_input_tokens")) or 0
     details = usage.get("output_tokens_details")
     thought = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
+    cache = {"cached_tokens": read, "cache_write_tokens": written}
+    if written_1h:
+        cache["cache_write_1h_tokens"] = written_1h
     return {
         "prompt_tokens": sent,
         "completion_tokens": got,
         "total_tokens": sent + got,
-        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "prompt_tokens_details": cache,
         "completion_tokens_details": {"reasoning_tokens": thought or 0},
     }
 
