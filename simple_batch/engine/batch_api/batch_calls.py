@@ -36,6 +36,7 @@ from ..echoed_secrets import EchoedSecrets
 from ..guarded_adapter import GuardedAdapter
 from ..request_headers import headers_of
 from ..request_urls import RequestUrls
+from ..surrogates import mended
 from ..transport import CONNECT_S, Reply, TransportFailure, failure_of, session_of
 from .batch_client import ResultsCutOff
 from .call_refusals import check_is_results, refusal_of
@@ -138,7 +139,7 @@ class BatchCalls:
         if refusal is not None:
             raise refusal
         try:
-            return _decode(reply.body or b"null")
+            return _decode(mended(reply.body) or b"null")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER()) from None
 

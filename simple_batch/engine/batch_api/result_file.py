@@ -11,6 +11,7 @@ from requests.exceptions import ContentDecodingError
 from ...core.redaction import redact
 from ...core.stored_messages import DAMAGED_ENCODING, RESULTS_CUT_OFF, UNKNOWN_ENCODING
 from ..adapter import BLOCK
+from ..surrogates import mended
 from .batch_client import ResultsCutOff
 
 _decode = msgspec.json.Decoder().decode
@@ -55,7 +56,7 @@ def check_last_line(path: Path) -> None:
     if not last:
         return
     try:
-        _decode(last)
+        _decode(mended(last))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ResultsCutOff(RESULTS_CUT_OFF()) from None
 
