@@ -67,7 +67,7 @@ class BatchCalls:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._call_s = settings.BATCH_CALL_TIMEOUT
-        self._max_body = settings.MAX_ANSWER_BYTES
+        self.max_line = settings.MAX_ANSWER_BYTES  # of an answer, and of a line of results
 
     def get(self, path: str) -> Any:
         """The JSON of an answer, decoded."""
@@ -102,7 +102,7 @@ class BatchCalls:
                 raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
             self._write(response, part)
         check_is_results(part)
-        check_last_line(part)
+        check_last_line(part, self.max_line)
         part.replace(to)
 
     def without_secrets(self, line: bytes) -> bytes:
@@ -163,8 +163,8 @@ class BatchCalls:
         while block := response.raw.read(BLOCK, decode_content=False):
             for piece in unpacker.feed(block):
                 body += piece
-                if len(body) > self._max_body:
-                    raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
+                if len(body) > self.max_line:
+                    raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self.max_line:,}"))
         return bytes(body)
 
     def _write(self, response: requests.Response, to: Path) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from ...core.domain import Cause, Endpoint, Verdict
 from ...core.settings import Settings
-from ...core.stored_messages import NO_BATCH_ANSWER
+from ...core.stored_messages import ANSWER_TOO_LARGE, NO_BATCH_ANSWER
 from ..transport import TransportFailure
 from .batch_calls import BatchCalls
 from .batch_client import (
@@ -29,6 +29,7 @@ from .batch_client import (
 from .batch_object import epoch_ms, listed, remote_batch, unwrapped
 from .openai_lines import line_result
 from .profiles import BatchProfile
+from .result_file import lines_of
 
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000
@@ -132,11 +133,12 @@ class OpenAIBatches:
         return paths
 
     def read(self, path: Path) -> Iterator[LineResult]:
-        with path.open("rb") as file:
-            for line in file:
-                line = line.strip()
-                if line:
-                    yield line_result(self._calls.without_secrets(line))
+        most = self._calls.max_line
+        for line in lines_of(path, most):
+            if line is None:
+                yield LineResult("", None, message=ANSWER_TOO_LARGE(bytes=f"{most:,}"))
+            else:
+                yield line_result(self._calls.without_secrets(line))
 
     def delete(self, batch: RemoteBatch) -> None:
         for place in (batch.input_file, *batch.results):

@@ -50,9 +50,24 @@ class Unpacker:
             raise ContentDecodingError(DAMAGED_ENCODING(encoding=self._encoding)) from error
 
 
-def check_last_line(path: Path) -> None:
-    """Raises ResultsCutOff where the file ends in the middle of a line of JSON."""
-    last = _last_line(path)
+def lines_of(path: Path, most: int) -> Iterator[bytes | None]:
+    """The lines of a file that are not blank; None in place of one that is longer than ``most`` bytes."""
+    with path.open("rb") as file:
+        while line := file.readline(most + 1):
+            if len(line) <= most or line.endswith(b"\n"):
+                line = line.strip()
+                if line:
+                    yield line
+                continue
+            yield None
+            while line and not line.endswith(b"\n"):
+                line = file.readline(BLOCK)
+
+
+def check_last_line(path: Path, most: int) -> None:
+    """Raises ResultsCutOff where the file ends in the middle of a line of JSON; a line of more than
+    ``most`` bytes is not looked at."""
+    last = _last_line(path, most)
     if not last:
         return
     try:
@@ -61,11 +76,14 @@ def check_last_line(path: Path) -> None:
         raise ResultsCutOff(RESULTS_CUT_OFF()) from None
 
 
-def _last_line(path: Path) -> bytes:
-    """What stands behind the last line break."""
+def _last_line(path: Path, most: int) -> bytes:
+    """What stands behind the last line break; nothing where that is too long."""
     with path.open("rb") as file:
-        place, parts = file.seek(0, os.SEEK_END), []
+        end = place = file.seek(0, os.SEEK_END)
+        parts: list[bytes] = []
         while place:
+            if end - place > most:
+                return b""
             size = min(BLOCK, place)
             place -= size
             file.seek(place)

@@ -280,6 +280,15 @@ def test_lines_of_every_kind_are_passed_on_as_they_are(client, emulator, tmp_pat
     assert broken.reply is None and "not valid" in broken.message
 
 
+def test_a_line_that_is_too_long_is_no_result_and_not_held(client, tmp_path):
+    path = tmp_path / "results.jsonl"
+    good = b'{"custom_id":"r%d","response":{"status_code":200,"body":{}}}\n'
+    path.write_bytes(good % 1 + b"x" * (SETTINGS.MAX_ANSWER_BYTES * 3) + b"\n\n" + good % 2)
+    found = list(client.read(path))
+    assert [result.line_id for result in found] == ["r1", "", "r2"]
+    assert "longer" in found[1].message
+
+
 def test_a_download_elsewhere_is_followed_without_the_key(client, emulator, tmp_path):
     batch = ended(client, created(client, tmp_path, ["one"]))
     emulator.faults.arm(faults.REDIRECTED)
