@@ -102,7 +102,7 @@ class BatchCalls:
                 raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
             self._write(response, part)
         check_is_results(part)
-        check_last_line(part, self.max_line)
+        check_last_line(part)
         part.replace(to)
 
     def without_secrets(self, line: bytes) -> bytes:

@@ -27,9 +27,9 @@ from .batch_client import (
     RemoteState,
 )
 from .batch_object import epoch_ms, listed, remote_batch, unwrapped
+from .line_reader import lines_of
 from .openai_lines import line_result
 from .profiles import BatchProfile
-from .result_file import lines_of
 
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000

@@ -15,6 +15,7 @@ from ..surrogates import mended
 from .batch_client import ResultsCutOff
 
 _decode = msgspec.json.Decoder().decode
+_MOST = 1 << 26  # bytes of a line that is looked at
 
 
 class Unpacker:
@@ -50,24 +51,9 @@ class Unpacker:
             raise ContentDecodingError(DAMAGED_ENCODING(encoding=self._encoding)) from error
 
 
-def lines_of(path: Path, most: int) -> Iterator[bytes | None]:
-    """The lines of a file that are not blank; None in place of one that is longer than ``most`` bytes."""
-    with path.open("rb") as file:
-        while line := file.readline(most + 1):
-            if len(line) <= most or line.endswith(b"\n"):
-                line = line.strip()
-                if line:
-                    yield line
-                continue
-            yield None
-            while line and not line.endswith(b"\n"):
-                line = file.readline(BLOCK)
-
-
-def check_last_line(path: Path, most: int) -> None:
-    """Raises ResultsCutOff where the file ends in the middle of a line of JSON; a line of more than
-    ``most`` bytes is not looked at."""
-    last = _last_line(path, most)
+def check_last_line(path: Path) -> None:
+    """Raises ResultsCutOff where the file ends in the middle of a line of JSON."""
+    last = _last_line(path)
     if not last:
         return
     try:
@@ -76,13 +62,13 @@ def check_last_line(path: Path, most: int) -> None:
         raise ResultsCutOff(RESULTS_CUT_OFF()) from None
 
 
-def _last_line(path: Path, most: int) -> bytes:
+def _last_line(path: Path) -> bytes:
     """What stands behind the last line break; nothing where that is too long."""
     with path.open("rb") as file:
         end = place = file.seek(0, os.SEEK_END)
         parts: list[bytes] = []
         while place:
-            if end - place > most:
+            if end - place > _MOST:
                 return b""
             size = min(BLOCK, place)
             place -= size
