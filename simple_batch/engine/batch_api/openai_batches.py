@@ -184,12 +184,16 @@ class OpenAIBatches:
 
     def _wait_until_processed(self, file: dict[str, Any]) -> None:
         """Azure refuses to create a batch of a file that it has not looked at; that takes seconds."""
-        for _ in range(PROCESSING_LOOKS):
+        for number in range(PROCESSING_LOOKS):
             if str(file.get("status", "")).lower() not in _PROCESSING:
                 return
-            file = _object(self._calls.get(f"/files/{_quoted(str(file['id']))}"))
-            if str(file.get("status", "")).lower() in _PROCESSING:
+            if number:
                 gevent.sleep(PROCESSING_S)
+            try:
+                file = _object(self._calls.get(f"/files/{_quoted(str(file['id']))}"))
+            except BatchCallFailed as refused:
+                if refused.finding.verdict not in (Verdict.RETRY, Verdict.WAIT):
+                    return  # the call that creates the batch will show what the file is worth
 
     def _delete_file(self, file_id: str) -> None:
         try:

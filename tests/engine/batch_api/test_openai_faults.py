@@ -174,6 +174,23 @@ def test_a_list_that_is_none_is_not_taken_for_an_empty_one(answer, tmp_path):
                 find()
 
 
+def test_a_file_that_cannot_be_asked_about_is_uploaded_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(MisbehavingEndpoint, "_next", _next_of_any_body)
+    pending = e.http(200, {"id": "file-1", "status": "pending"})
+    with MisbehavingEndpoint(pending, e.error(404, "Invalid URL")) as endpoint:
+        fields = {"provider": "azure"}
+        client = open_client(
+            Endpoint(1, "a", endpoint.base_url, "", Defaults("m"), **fields), SETTINGS
+        )
+        assert client.upload(part_of(client, tmp_path, ["one"])) == "file-1"
+        assert endpoint.calls == 2
+
+
+def _next_of_any_body(endpoint, head, body):
+    endpoint.calls += 1
+    return endpoint.script.pop(0) if len(endpoint.script) > 1 else endpoint.script[0]
+
+
 @pytest.mark.parametrize("answer", [e.http(200, b""), e.http(200, {"object": "batch"})])
 def test_a_batch_without_an_id_may_exist(answer, tmp_path):
     with MisbehavingEndpoint(answer) as endpoint:
