@@ -154,11 +154,6 @@ class ClaimedPages(RequestSource, ResultSink):
         if page.left == 0:
             self._recorder.after(lambda: self._done.add(page.id))
 
-    def record_group(self, items: list[Recorded]) -> None:
-        for item in items:
-            self.record(item)
-        self.flush()
-
     def holds(self, way: RouteKey) -> bool:
         return any(page.way == way for page in self._page_of.values())
 

@@ -143,9 +143,11 @@ def test_a_full_queue_waits_and_is_learned(batch_job, provider, started, wait_fo
         return [BatchError("token_limit_exceeded", full, enqueued=True)] if tokens > 400 else []
 
     provider.refuses = too_much
-    provider.ends_after = 3
+    provider.held = True
     job_id = batch_job(60)
     started()
+    wait_until(lambda: any(batch["state"] == "failed" for batch in provider.batches()))
+    provider.held = False
     job = wait_for(job_id, "completed", "paused")
     assert (job.status, job.succeeded) == ("completed", 60)
     with connected():
