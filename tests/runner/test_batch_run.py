@@ -7,7 +7,7 @@ from simple_batch.engine.batch_api.batch_client import BatchError, BatchLimits
 from simple_batch.runner import batch_jobs, batch_run
 from simple_batch.runner.batch_clients import BatchClients
 from simple_batch.runner.part_poller import PartPoller
-from simple_batch.services import job_creation, job_retry, jobs
+from simple_batch.services import job_creation, job_retry, jobs, lifecycle
 from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store import batch_parts
 from simple_batch.store import jobs as job_rows
@@ -424,3 +424,52 @@ def test_a_part_that_was_planned_before_a_crash_is_cut_again(
     with connected():
         assert batch_parts.get(part.id) is None
     agrees(job_id)
+
+
+def test_a_paused_job_sends_nothing_new_and_gets_the_results_of_open_parts(
+    batch_job, provider, started, wait_for
+):
+    provider.limits = BatchLimits(requests=3)
+    provider.held = True
+    provider.refuses = lambda batch, lines: (
+        [BatchError("full", "too many batches in progress", enqueued=True)]
+        if len([one for one in provider.batches() if one["state"] == "running"]) >= 2
+        else []
+    )
+    job_id = batch_job(9)
+    started()
+    with connected():
+        wait_until(lambda: len(batch_parts.of_job(job_id, (PartState.OPEN,))) == 2)
+        jobs.pause(job_id)
+        runs = lifecycle._runner._active.job_runs
+        wait_until(lambda: not runs.busy(job_id))
+        provider.held = False
+        wait_until(lambda: Job.get_by_id(job_id).succeeded == 6)
+        running = len(provider.batches())
+        assert len([batch for batch in provider.batches() if batch["run"]]) == 2  # nothing new
+        jobs.resume(job_id)
+    assert wait_for(job_id, "completed").succeeded == 9
+    assert len(provider.batches()) > running
+    agrees(job_id)
+
+
+def test_a_batch_that_appears_late_is_cancelled(batch_job, provider, started, wait_for):
+    hidden = []
+
+    def on(step):
+        if step == "created" and not hidden:
+            (path,) = (provider.folder / "batches").iterdir()
+            hidden.append((path, path.read_bytes()))
+            path.unlink()
+            raise no_answer()
+        if step == "created":
+            path, data = hidden[0]
+            second = path.with_name("b9.json")
+            second.write_bytes(data.replace(b'"b1"', b'"b9"'))
+
+    provider.on = on
+    provider.ends_after = 4
+    job_id = batch_job(2)
+    started()
+    assert wait_for(job_id, "completed", "paused").succeeded == 2
+    assert [batch["state"] for batch in provider.batches()] == ["completed", "cancelling"]
