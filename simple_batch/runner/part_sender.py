@@ -85,7 +85,7 @@ class PartSender:
         try:
             return self._advance(client, part)
         except InputChanged:
-            self._release(part, translatable("the config or the job was edited meanwhile"))
+            self._release(part, translatable("the connection or the job was edited meanwhile"))
             return None
         except BatchCallFailed as failed:
             return self._call_refused(part, failed)
