@@ -2,6 +2,7 @@
 thousands of apps, which all have the same."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -24,7 +25,12 @@ def share() -> None:
     from jinja2 import FileSystemBytecodeCache
     from werkzeug.routing import Rule
 
-    Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache(make_folder())}
+    class Folder(FileSystemBytecodeCache):
+        def dump_bytecode(self, bucket):
+            with contextlib.suppress(OSError):  # of a process that may not write
+                super().dump_bytecode(bucket)
+
+    Flask.jinja_options = {"bytecode_cache": Folder(make_folder())}
     Rule._compile_builder = _remembered(Rule._compile_builder)
 
 

@@ -159,6 +159,7 @@ class BatchRun:
 
     def _repeat(self, step: Callable[[], bool]) -> None:
         """Repeat a step until the run stops; wait where it had nothing to do."""
+        noted = False
         wake = Event()
         self._wakes.append(wake)
         while not self._stopping:
@@ -176,6 +177,9 @@ class BatchRun:
                 log.error(
                     "job %s: the files of its parts cannot be written: %s", self.job_id, error
                 )
+                if not noted:
+                    self._parts.note_disk(error)
+                noted = True
                 wake.wait(DISK_S)
                 continue
             if not busy:
@@ -228,7 +232,7 @@ class BatchRun:
         return self._complete_or_call()
 
     def _may_plan(self) -> bool:
-        """Whether the next part is to be cut. Requests that came back wait for the other parts, unless
+        """Whether to cut the next part now. Requests that came back wait for the other parts, unless
         there are many."""
         if self._parts.let_go != self._let_go:
             self._let_go, self._plannable = self._parts.let_go, True
@@ -283,7 +287,10 @@ class BatchRun:
 
     def _note_rest(self) -> None:
         left = self._left()
-        detail = translatable("%(count)s requests are sent now, each by a call", count=f"{left:,}")
+        detail = translatable(
+            "What is left is sent now, each request by a call. Requests: %(count)s",
+            count=f"{left:,}",
+        )
         retry_while_unavailable(job_rows.note, self.job_id, job_rows.PARTS, detail)
 
     def _make_calls(self) -> bool:

@@ -33,7 +33,7 @@ class PartLog:
     def sent(self, part: BatchPart, batch: RemoteBatch) -> None:
         self.note(
             translatable(
-                "Part %(part)s is sent: %(count)s requests, batch %(batch)s",
+                "Part %(part)s is sent as batch %(batch)s. Requests: %(count)s",
                 part=part.id,
                 count=f"{part.requests:,}",
                 batch=batch.id,
@@ -100,12 +100,10 @@ class PartLog:
             )
         )
 
-    def disk(self, part: BatchPart, detail: str | Message) -> None:
+    def disk(self, reason: str) -> None:
         self.note(
             translatable(
-                "Part %(part)s waits: its files cannot be written here (%(reason)s)",
-                part=part.id,
-                reason=detail,
+                "The files of its parts cannot be written here (%(reason)s)", reason=reason
             )
         )
 

@@ -38,6 +38,7 @@ from .part_waits import PartWaits
 log = logging.getLogger(__name__)
 
 TRIP = 3  # batches refused as a whole, one after the other, that pause a job
+LATE_MS = 600_000  # so long a batch may appear after the call that created it got no answer
 STALE_S = 5.0  # between the commit that announces a batch and the call that creates it
 _ENQUEUED_LIMIT = re.compile(r"limit\W{0,3}\s*(?:is|of)?\s*([\d,. ]*\d)", re.IGNORECASE)
 _LEAST_TOKENS = 1_000  # a learned limit is not lower
@@ -62,16 +63,19 @@ class PartSender:
         part_log: PartLog,
         leads: Callable[[], bool] = lambda: True,
         budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
+        deadline_at: int | None = None,
     ):
         self._settings = settings
         self._files = files
         self._maker_of = maker_of
-        self._inputs = PartInputs(files, maker_of)
+        self._inputs = PartInputs(files, maker_of, deadline_at)
         self._waits = waits
         self._log = part_log
         self._leads = leads
         self._budget = budget
         self._refused = 0  # parts refused as a whole, since the last that was not
+        self._created_again: dict[int, int] = {}  # when (epoch ms), by part
+        self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
 
     def send(self, part: BatchPart) -> PauseReason | None:
         """Take a part as far as it goes: to an open batch, to a wait, or out. Returns why the job must
@@ -81,7 +85,7 @@ class PartSender:
         try:
             return self._advance(client, part)
         except InputChanged:
-            self._release(part, translatable("the config or the job was edited meanwhile"))
+            self._release(part, translatable("the connection or the job was edited meanwhile"))
             return None
         except BatchCallFailed as failed:
             return self._call_refused(part, failed)
@@ -91,9 +95,9 @@ class PartSender:
     def _advance(self, client: BatchClient, part: BatchPart) -> PauseReason | None:
         if part.state == PartState.CREATING and self.adopted(client, part):
             return None
+        if part.state != PartState.CREATING and not self._has_room(client, part):
+            return None
         if part.state == PartState.PLANNED:
-            if not self._has_room(part):
-                return None
             room = self._budget(part)
             if room is not Room.RESERVED:
                 return self._not_afforded(part, room)
@@ -110,14 +114,14 @@ class PartSender:
             self._waits.for_money(part)
         return room if isinstance(room, PauseReason) else None
 
-    def _has_room(self, part: BatchPart) -> bool:
+    def _has_room(self, client: BatchClient, part: BatchPart) -> bool:
         """Whether the part is within the learned limit of enqueued tokens, beside those at the provider."""
         limit = retry_while_unavailable(batch_parts.token_limit, part.config_id, part.model)
         if limit is None:
             return True
         enqueued = retry_while_unavailable(batch_parts.enqueued_tokens, part.config_id, part.model)
         if part.tokens > limit and part.requests > 1:
-            self._release(part, translatable("cut into smaller parts"))
+            self._cut_smaller(client, part)
             return False
         if enqueued and enqueued + part.tokens > limit:
             self._waits.for_room(part, limit)
@@ -217,7 +221,21 @@ class PartSender:
             found = client.find(given, part.file_id or None)
             if self._adopt(client, part, found):
                 return True
+        self._created_again[part.id] = now_ms()
         return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
+
+    def look_for_others(self, client: BatchClient, part: BatchPart) -> None:
+        """A batch that was created again may have been created before after all, only late: for a while it
+        is looked for and cancelled."""
+        since = self._created_again.get(part.id)
+        if since is None:
+            return
+        if now_ms() - since > LATE_MS:
+            del self._created_again[part.id]
+        for batch in client.find(self._inputs.named(part), part.file_id or None):
+            if batch.id != part.provider_id and not batch.state.ended:
+                log.warning("batch %s was created late: it is cancelled", batch.id)
+                client.cancel(batch.id)
 
     def _adopt(self, client: BatchClient, part: BatchPart, found: list[RemoteBatch]) -> bool:
         refused = _id_of(part.remote)
@@ -304,17 +322,19 @@ class PartSender:
         config_id, model = part.config_id, part.model
         beside = retry_while_unavailable(batch_parts.enqueued_tokens, config_id, model)
         known = retry_while_unavailable(batch_parts.token_limit, config_id, model)
-        limit = learned_limit(message, part.tokens, beside, known)
+        alone = self._alone[part.id] = 0 if beside else self._alone.get(part.id, 0) + 1
+        limit = learned_limit(message, part.tokens, beside, known, alone >= TRIP)
         if limit is not None:
             retry_while_unavailable(batch_parts.learn_token_limit, config_id, model, limit)
             log.info("config %s: at most %s tokens of %s are enqueued", config_id, limit, model)
         if limit is not None and part.tokens > limit and part.requests > 1:
-            client = self._maker_of(config_id).client
-            file_id = part.file_id
-            self._release(part, translatable("cut into smaller parts"))
-            self._forget_upload(client, file_id)
+            self._cut_smaller(self._maker_of(config_id).client, part)
             return
         self._waits.for_room(part, limit)
+
+    def _cut_smaller(self, client: BatchClient, part: BatchPart) -> None:
+        self._release(part, translatable("cut into smaller parts"))
+        self._forget_upload(client, part.file_id)
 
     def _release(self, part: BatchPart, detail: str) -> None:
         if release(self._files, part, _STEPS, detail):
@@ -338,14 +358,17 @@ def uncertain(failed: BatchCallFailed) -> bool:
     return not failed.enqueued and (status is None or status >= 500 or status in (408, 409))
 
 
-def learned_limit(message: str, tokens: int, beside: int, known: int | None) -> int | None:
+def learned_limit(
+    message: str, tokens: int, beside: int, known: int | None, again: bool = False
+) -> int | None:
     """The limit of enqueued tokens that a refusal shows: the one that it names, else what was there
-    ``beside`` the refused part, else less than the part."""
+    ``beside`` the refused part, else less than the part. ``again``: the part was refused several times
+    with nothing beside it."""
     found = _ENQUEUED_LIMIT.search(message)
     digits = re.sub(r"\D", "", found[1]) if found else ""
     named = int(digits) if digits and len(digits) < 15 else None
-    if named and tokens <= named and not beside:
-        # our estimate is too low, or others use the limit
+    if named and tokens <= named and again:
+        # our estimate of its tokens is too low, or others use the limit
         return max(named // 4, tokens * 4 // 5, 1)
     if named:
         return named

@@ -716,7 +716,7 @@ class SpendBlock(BaseModel):
 
 
 class BatchPart(BaseModel):
-    """A part of a job that is, or is to become, one batch at a provider (store/batch_parts.py). ``remote``
+    """A part of a job: one batch, also before it exists, at a provider (store/batch_parts.py). ``remote``
     is the last RemoteBatch as JSON; counts that begin with remote_ are the provider's own. Removed
     with its job, or when the job's results are."""
 

@@ -13,7 +13,7 @@ from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, BatchPart, Job
 
 from ..conftest import wait_until
-from ..emulators.openai_batches import KEY, BatchEmulator
+from ..emulators.openai_batches import KEY, OpenAIBatches
 
 COUNT = 120
 LINE = 40_000  # nano-units that a request costs: 2 tokens in, 3 out, at half price
@@ -26,7 +26,7 @@ def overrides(overrides):
 
 @pytest.fixture
 def provider():
-    with BatchEmulator(polls=1) as emulator:
+    with OpenAIBatches(polls_to_finish=1) as emulator:
         yield emulator
 
 
@@ -86,7 +86,7 @@ def test_a_job_pauses_where_not_one_more_request_fits_and_goes_on_with_more(
 
 
 def test_the_caps_of_a_config_count_what_all_batches_may_cost(batch_job, start, provider):
-    provider.behaviour.polls = None
+    provider.polls = None
     job_id = batch_job(None, day_cap=Decimal(1))
     wait_until(lambda: any(part.state == "open" for part in parts(job_id)))
     (part,) = parts(job_id)

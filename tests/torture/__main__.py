@@ -47,7 +47,7 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
     if quick:
         return {
             "kills": lambda: kills.kills(300, 2, seed),
-            "batches": lambda: batches.batches(900, 100, 6, seed),
+            "batches": lambda: batches.batches(900, 150, 4, seed),
             "cancelling": lambda: cancelling.cancelling(100_000, seed),
             "endpoint": lambda: endpoints.throw(heavy=False),
             "network": lambda: network.throw(clock=False),

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import requests
 
 from tests.emulators.openai_batches import KEY
@@ -22,9 +23,9 @@ from tests.process import ROOT, environment
 
 from .program import Program, lines, until
 
-SENDING = ("uploading", "uploaded", "creating", "open", "")  # while no batch ends
-READING = ("ended", "merging", "", "merging")
-WAIT_S = 8.0  # for what a kill is aimed at; then it comes anyway
+SENDING = ("creating", "uploaded", "uploading", "open", "")  # while no batch ends
+READING = ("merging", "ended", "", "merging")
+WAIT_S = 60.0  # for what a kill is aimed at; then it comes anyway
 QUICK = {  # settings: nothing here is to last long
     "BATCH_POLL_FIRST": "0.2",
     "BATCH_POLL_MAX": "1",
@@ -44,10 +45,12 @@ def batches(total: int, part: int, times: int, seed: int) -> dict:
             program.write("UPDATE job SET service = 'batch' WHERE id = ?", job_id)
             met: Counter[str] = Counter()
             for number in range(times):
-                aims = SENDING if number < times / 2 else READING
-                if number == (times + 1) // 2:
+                if number == times // 2:
                     _tell(base_url, "set", polls=1)
-                met += _killed(program, job_id, settings, aims[number % len(aims)], chance)
+                place, aims = number, SENDING
+                if number >= times // 2:
+                    place, aims = number - times // 2, READING
+                met += _killed(program, job_id, settings, aims[place % len(aims)], chance)
             run = _run(Path(folder), job_id, settings)
             run.wait(timeout=1_200)
             return _found(program, job_id, total, times, seed, met, _tell(base_url, "state"))
@@ -97,21 +100,28 @@ def _killed(
     def reached() -> bool:
         if process.poll() is not None:
             return True
+        if not aim:
+            return sum(running.cpu_times()[:2]) > seconds
         if aim == "merging":
             return _recorded(program, job_id) > before
         found = "SELECT 1 FROM batch_part WHERE job_id = ? AND state = ? LIMIT 1"
-        return bool(program.rows(found, job_id, aim))
+        return bool(program.rows(found, job_id, aim)) or (aim in SENDING and _all_sent(program))
 
-    if aim:
-        until(reached, WAIT_S, 0.002)
-        time.sleep(chance.choice((0.0, chance.uniform(0, 0.02), chance.uniform(0, 0.3))))
-    else:
-        time.sleep(chance.uniform(0.5, 6.0))
+    running, seconds = psutil.Process(process.pid), chance.uniform(1.0, 3.0)
+    until(reached, WAIT_S, 0.002)
+    time.sleep(chance.choice((0.0, chance.uniform(0, 0.02), chance.uniform(0, 0.3))))
     alive = process.poll() is None
     process.kill()
     process.wait()
     states = "SELECT DISTINCT state FROM batch_part WHERE job_id = ?"
     return Counter(state for (state,) in program.rows(states, job_id) if alive)
+
+
+def _all_sent(program: Program) -> bool:
+    """Whether each request without a result is in a batch that exists."""
+    (left,) = program.rows("SELECT total - succeeded - failed FROM job")[0]
+    query = "SELECT count(*) FROM batch_line l JOIN batch_part p ON p.id = l.part_id WHERE p.state = 'open'"
+    return program.rows(query)[0][0] == left
 
 
 def _recorded(program: Program, job_id: int) -> int:
