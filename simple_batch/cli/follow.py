@@ -8,9 +8,9 @@ import click
 
 from .. import insight
 from ..core.domain import FINAL_STATUSES, JobStatus
+from ..insight.parts import PartSums
 from ..services import adjusted_parameters, jobs
 from ..store import jobs as job_rows
-from ..insight.parts import PartSums
 from .base import ExitStatus, counted, say
 from .ending import end_completed
 

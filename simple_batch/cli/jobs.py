@@ -10,7 +10,16 @@ from .. import insight
 from ..core.domain import Cause, JobStatus, in_units
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
-from ..services import batch_service, configs, job_creation, job_retry, jobs, lifecycle, readings, table_choices
+from ..services import (
+    batch_service,
+    configs,
+    job_creation,
+    job_retry,
+    jobs,
+    lifecycle,
+    readings,
+    table_choices,
+)
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..store.request_filter import RequestFilter

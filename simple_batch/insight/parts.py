@@ -117,7 +117,10 @@ def _by_state(job_id: int) -> list[tuple[str, int, int, int | None]]:
     """(state, parts, requests, when the first was sent) of a job's parts."""
     rows = (
         BatchPart.select(
-            BatchPart.state, fn.COUNT(BatchPart.id), fn.SUM(BatchPart.requests), fn.MIN(BatchPart.sent_at)
+            BatchPart.state,
+            fn.COUNT(BatchPart.id),
+            fn.SUM(BatchPart.requests),
+            fn.MIN(BatchPart.sent_at),
         )
         .where(BatchPart.job == job_id, BatchPart.requests > 0)
         .group_by(BatchPart.state)
@@ -151,4 +154,3 @@ def parts_page(job_id: int, before: int | None) -> tuple[list[BatchPart], int | 
     """Parts of a job, the newest first, and the id from below which there are more."""
     found = batch_parts.page(job_id, before, PAGE + 1)
     return found[:PAGE], found[PAGE - 1].id if len(found) > PAGE else None
-

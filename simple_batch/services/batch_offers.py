@@ -22,7 +22,6 @@ _LATE_MS = 300_000  # a deadline may be this much shorter than a window: it was 
 _MIDDLE = 0.5
 
 
-
 def profile_of(config: ApiConfig) -> BatchProfile | None:
     """What is known of a connection's batch API; None where it has none that this program speaks."""
     profile = _profile(config)
@@ -154,9 +153,7 @@ def _hours(seconds: float) -> Message:
     return translatable("%(count)g hours", count=round(seconds / 3600, 1))
 
 
-def batch_seconds(
-    config: ApiConfig, new: JobOptions, requests: int
-) -> tuple[float, float, int]:
+def batch_seconds(config: ApiConfig, new: JobOptions, requests: int) -> tuple[float, float, int]:
     """The 50th and the 90th percentile of how long batches take, and how many have ended; of none, what
     the provider promises."""
     model = defaults_of(config).under(new.params).model

@@ -120,4 +120,3 @@ def extra_cost(job: Job) -> int | None:
     if calls is None or batch is None:
         return None
     return max(0, calls - batch) * left // done
-

@@ -275,7 +275,10 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     deadline_at = now_ms() + new.window_s * 1000
     config = (configs.by_model(model) if model else None) or active[0]
     chosen = JobOptions(
-        config=config.id, name=Path(filename).stem[:200], service=new.service, deadline_at=deadline_at
+        config=config.id,
+        name=Path(filename).stem[:200],
+        service=new.service,
+        deadline_at=deadline_at,
     )
     batch_offers.check(chosen, [config], [new.endpoint])
     batch_offers.check_deadline(chosen, [config])
