@@ -102,16 +102,13 @@ def _words(shown: insight.Progress) -> str:
 
 
 def _parts(parts: PartSums) -> str:
-    found = [
-        f"{parts[name]} {word}"
-        for name, word in (
-            ("waiting", "not sent yet"),
-            ("open", "at the provider"),
-            ("ended", "being merged"),
-            ("merged", "merged"),
-        )
-        if parts[name]
-    ]
+    named = (
+        (parts["waiting"], "not sent yet"),
+        (parts["open"], "at the provider"),
+        (parts["ended"], "being merged"),
+        (parts["merged"], "merged"),
+    )
+    found = [f"{count} {word}" for count, word in named if count]
     words = f"{counted(parts['count'], 'part')}: {', '.join(found) or 'none under way'}"
     if parts["oldest_s"] is not None:
         words += f" (since {parts['oldest_s'] // 60}:{parts['oldest_s'] % 60:02d})"

@@ -1,7 +1,7 @@
 """The parts of a job that goes through a provider's batch API: one batch each, in figures."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from peewee import fn
 
@@ -95,26 +95,33 @@ def part_sums(job: Job) -> PartSums | None:
     """None for a job that was never to go through a batch API."""
     if Service(job.service) is Service.NOW:
         return None
-    found = {PartState(state): figures for state, *figures in _by_state(job.id)}
+    found = _by_state(job.id)
 
-    def total(states: Iterable[PartState], place: int = 0) -> int:
-        return sum(found[state][place] for state in states if state in found)
+    def count(states: Iterable[PartState]) -> int:
+        return sum(found[state].parts for state in states if state in found)
 
-    oldest = [sent for state in OPEN if state in found and (sent := found[state][2]) is not None]
+    oldest = [
+        sent for state in OPEN if state in found and (sent := found[state].sent_at) is not None
+    ]
     return {
-        "count": total(PartState),
-        "waiting": total(UNSENT),
-        "open": total(OPEN),
-        "ended": total([PartState.ENDED]),
-        "merged": total([PartState.MERGED]),
-        "in_parts": total(UNDER_WAY, 1),
+        "count": count(PartState),
+        "waiting": count(UNSENT),
+        "open": count(OPEN),
+        "ended": count([PartState.ENDED]),
+        "merged": count([PartState.MERGED]),
+        "in_parts": sum(found[state].requests for state in UNDER_WAY if state in found),
         "oldest_s": _since(min(oldest, default=None)),
         "rest_now": job.rest_now_at is not None,
     }
 
 
-def _by_state(job_id: int) -> list[tuple[str, int, int, int | None]]:
-    """(state, parts, requests, when the first was sent) of a job's parts."""
+class _InState(NamedTuple):
+    parts: int
+    requests: int
+    sent_at: int | None  # of the oldest, epoch ms
+
+
+def _by_state(job_id: int) -> dict[PartState, _InState]:
     rows = (
         BatchPart.select(
             BatchPart.state,
@@ -125,7 +132,7 @@ def _by_state(job_id: int) -> list[tuple[str, int, int, int | None]]:
         .where(BatchPart.job == job_id, BatchPart.requests > 0)
         .group_by(BatchPart.state)
     )
-    return list(rows.tuples())
+    return {PartState(state): _InState(*figures) for state, *figures in rows.tuples()}
 
 
 def _since(at: int | None) -> int | None:

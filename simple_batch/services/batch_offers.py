@@ -14,7 +14,7 @@ from ..engine.batch_api.profiles import BatchProfile
 from ..runner import batch_deadline
 from ..store import part_history
 from ..store.configs import defaults_of
-from ..store.models import ApiConfig
+from ..store.models import ApiConfig, Job
 from .job_option_fields import JobOptions
 
 HOUR_MS = 3_600_000
@@ -96,19 +96,29 @@ def check_deadline(new: JobOptions, on: Iterable[ApiConfig], requests: int = 0) 
         return
     if new.deadline_at is None:
         if service is Service.BATCH_THEN_NOW:
-            raise InvalidInput(
-                translatable(
-                    "Deadline: the service “batch-then-now” needs one. Set when the results have to "
-                    "be there, or choose “batch”."
-                ),
-                "deadline_at",
-            )
+            raise _no_deadline()
         return
     for config in on:
         if service is Service.BATCH:
             _check_window(new.deadline_at, config)
         else:
             _check_time_for_batches(new, config, requests)
+
+
+def check_edited_deadline(job: Job, deadline_at: int | None) -> None:
+    """Raises InvalidInput where a job that needs its deadline is to have none."""
+    if Service(job.service) is Service.BATCH_THEN_NOW and deadline_at is None and job.deadline_at:
+        raise _no_deadline()
+
+
+def _no_deadline() -> InvalidInput:
+    return InvalidInput(
+        translatable(
+            "Deadline: the service “batch-then-now” needs one. Set when the results have to be there, or "
+            "choose “batch”."
+        ),
+        "deadline_at",
+    )
 
 
 def _check_window(deadline_at: int, config: ApiConfig) -> None:

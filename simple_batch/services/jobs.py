@@ -25,6 +25,7 @@ from ..store.models import Job, Upload, database
 from . import (
     adjusted_parameters,
     batch_files,
+    batch_offers,
     field_names,
     job_options,
     lifecycle,
@@ -108,6 +109,7 @@ def edit(job_id: int, new: JobOptions, actor: str | None = None) -> None:
     where it runs they are taken up within a second, and one that its cap has paused goes on if it
     may. Raises InvalidInput naming the field."""
     job = get(job_id)
+    batch_offers.check_edited_deadline(job, new.deadline_at)
     values = job_options.editable(new, job.name, job.deadline_at)
     values["spend_cap"] = job_options.spend_cap(new.spend_cap, job_options.configs_of(job), job)
     before = {field: getattr(job, field) for field in values}

@@ -29,6 +29,7 @@ from ..services import (
     webhooks,
 )
 from ..services.job_option_fields import DETAILS, JobOptions
+from ..store import batch_parts
 from ..store.models import ApiConfig, BatchPart, Job
 from ..store.request_filter import RequestFilter
 from . import labels
@@ -179,6 +180,7 @@ def parts(job_id: int):
         parts=[_part(part) for part in found],
         more=more,
         now=now_ms(),
+        unsent=batch_parts.UNSENT,
         counts_at_end=profile is not None and profile.counts_at_end,
         **common(job_id),
     )

@@ -49,6 +49,7 @@ _PREFIXES = ("job_state_", "batch_state_")
 
 def register(app: Flask) -> None:
     app.add_template_global(parts_words)
+    app.add_template_global(about_time)
     app.add_template_global(part_state)
     app.add_template_global(provider_word)
 
@@ -68,6 +69,15 @@ def parts_words(parts: PartSums) -> str:
     if parts["oldest_s"] is not None:
         found.append(gettext("the oldest for %(time)s", time=seconds(parts["oldest_s"])))
     return " · ".join(found) or "–"
+
+
+def about_time(value: float) -> str:
+    """A duration of batches, roughly."""
+    if value < 120:
+        return gettext("%(count)s s", count=number(round(value)))
+    if value < 7200:
+        return gettext("%(count)s min", count=number(round(value / 60)))
+    return gettext("%(count)s h", count=f"{round(value / 3600, 1):g}")
 
 
 def part_state(part: BatchPart) -> str:

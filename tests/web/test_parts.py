@@ -73,6 +73,7 @@ def test_a_part_is_shown_from_the_provider_to_its_results(client, batch_job, pro
     assert f"{COUNT} {COUNT} 0 0" in cells(page)
     with connected():
         summary = insight.summary(batch_job)
+    assert 'simple_batch_parts{state="merged"} 1.0' in client.get("/metrics").text
     [part] = summary["parts"]
     assert (part["requests"], part["succeeded"], part["failed"]) == (COUNT, COUNT, 0)
     assert (part["status"], part["state"]) == ("completed", "merged")

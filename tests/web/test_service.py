@@ -45,7 +45,8 @@ def test_the_three_choices_have_cost_and_time(client, add_config):
     )
     assert cheap == pytest.approx(dear / 2, rel=0.05)
     assert "duration unknown" in found["now"]
-    assert "up to 1 d" in found["batch"] or "up to 24" in found["batch"], found["batch"]
+    assert "up to 24 h (promised by the provider)" in found["batch"]
+    assert "50% of the normal price" in found["batch"]
 
 
 def test_an_unknown_batch_price_is_never_half_by_guess(client, add_config):
@@ -94,7 +95,7 @@ def test_batches_that_have_ended_say_how_long_it_takes(client, add_config, make_
                 created_at=1, sent_at=1000, ended_at=1000 + 60_000 * minutes,
             )  # fmt: skip
     found = cards(client.get(staged(client, *LINES)).text)
-    assert "5:00 to 9:00, by 10 earlier batches" in found["batch"], found["batch"]
+    assert "5 min to 9 min, by 10 earlier batches" in found["batch"], found["batch"]
 
 
 def launched(client, place: str, config, **fields):
