@@ -5,6 +5,7 @@ from ..core.errors import ConfigurationError
 from ..core.messages import translatable
 from ..core.settings import Settings
 from ..engine.batch_api.batch_client import BatchClient
+from ..engine.batch_api.opening import open_client
 from ..store.configs import endpoint_of
 from ..store.models import ApiConfig
 
@@ -20,8 +21,6 @@ class BatchClients:
         key = config.id, config.updated_at
         client = self._open.get(key)
         if client is None:
-            from ..engine.batch_api.opening import open_client  # XXX
-
             endpoint = endpoint_of(config, self._vault)
             client = open_client(endpoint, self._settings, config.batch_api)
             if client is None:

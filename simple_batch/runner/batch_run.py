@@ -33,7 +33,7 @@ from .recorder import ResultSink
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.25  # between two looks at the parts
+LOOK_S = 1.0  # between two looks at the parts
 DISK_S = 10.0  # until a file that could not be written is tried again
 MOST_WAITING = 2  # parts that are cut and cannot be sent yet
 MANY = 1_000  # requests that are sent again before other parts have ended
@@ -63,7 +63,7 @@ class BatchRun:
         self._withdrawn = False
         self._stopping = False
         self._stop: PauseReason | None = None
-        self._changed = Event()
+        self._wakes: list[Event] = []  # of each loop
         self._plannable = True  # requests may be there that were in no part when it was last looked
         self._let_go = 0
         self._counts: dict[str, int] = {}
@@ -115,20 +115,20 @@ class BatchRun:
         self._calls.adjust(job)
         if job.rest_now_at is not None and not self._rest_now:
             self._rest_now = True
-            self._changed.set()
+            self._wake()
 
     def stop(self) -> None:
         """Send and ask nothing more; ``run`` returns when the calls in flight have ended. Open batches go
         on at their providers."""
         self._stopping = True
         self._calls.stop()
-        self._changed.set()
+        self._wake()
 
     def kill(self) -> None:
         """The same, but calls still in flight after CANCEL_GRACE are cut."""
         self._stopping = True
         self._calls.kill()
-        self._changed.set()
+        self._wake()
 
     def live(self) -> LiveState:
         """How it stands now."""
@@ -148,7 +148,7 @@ class BatchRun:
             gevent.joinall(loops, raise_error=True)
         finally:
             self._stopping = True
-            self._changed.set()
+            self._wake()
             gevent.killall(loops)
         self._planner.abandon()
         self._sink.flush()
@@ -159,11 +159,14 @@ class BatchRun:
 
     def _repeat(self, step: Callable[[], bool]) -> None:
         """Repeat a step until the run stops; wait where it had nothing to do."""
+        wake = Event()
+        self._wakes.append(wake)
         while not self._stopping:
+            wake.clear()
             try:
                 busy = step()
             except ConfigurationError as error:
-                self._end(PauseReason("auth", error.text))
+                self.end(PauseReason("auth", error.text))
                 return
             except NotLeading:
                 log.warning("job %s: its parts are led by another process now", self.job_id)
@@ -173,32 +176,36 @@ class BatchRun:
                 log.error(
                     "job %s: the files of its parts cannot be written: %s", self.job_id, error
                 )
-                self._wait(DISK_S)
+                wake.wait(DISK_S)
                 continue
             if not busy:
-                self._wait(LOOK_S)
+                wake.wait(LOOK_S)
 
-    def _wait(self, seconds: float) -> None:
-        self._changed.wait(seconds)
-        if not self._stopping:
-            self._changed.clear()
+    def _wake(self) -> None:
+        """Let each loop look now."""
+        for wake in self._wakes:
+            wake.set()
 
-    def _end(self, stop: PauseReason | None) -> None:
+    def end(self, stop: PauseReason | None) -> None:
+        """Stop the run for a reason that pauses the job, if there is one."""
         if stop is not None:
             if self._stop is None:
                 self._stop = stop
             self.stop()
 
     def _poll(self) -> bool:
-        self._end(self._parts.poll())
+        ended, stop = self._parts.poll()
+        self.end(stop)
+        if ended:
+            self._wake()
         return False
 
     def _merge(self) -> bool:
         busy, stop = self._parts.merge_next()
         if busy:
             self._plannable = True
-            self._changed.set()
-        self._end(stop)
+            self._wake()
+        self.end(stop)
         return busy
 
     def _send(self) -> bool:
@@ -211,13 +218,13 @@ class BatchRun:
             self._planner.abandon()
             self._parts.hold_back()
         busy, stop = self._parts.send_next()
-        self._end(stop)
+        self.end(stop)
         if busy or self._stopping:
             return True
         if look.creates and self._may_plan():
             part = self._planner.next_part()
             if part is not None:
-                self._end(self._parts.send(part))
+                self.end(self._parts.send(part))
             return True
         return self._complete_or_call()
 
@@ -277,7 +284,10 @@ class BatchRun:
 
     def _note_rest(self) -> None:
         left = self._left()
-        detail = translatable("%(count)s requests are sent now, each by a call", count=f"{left:,}")
+        detail = translatable(
+            "What is left is sent now, each request by a call. Requests: %(count)s",
+            count=f"{left:,}",
+        )
         retry_while_unavailable(job_rows.note, self.job_id, job_rows.PARTS, detail)
 
     def _make_calls(self) -> bool:

@@ -109,13 +109,16 @@ class JobParts:
         """Send a part that was just planned."""
         return self._sender.send(part)
 
-    def poll(self) -> PauseReason | None:
-        """Ask about each open batch whose time has come."""
+    def poll(self) -> tuple[bool, PauseReason | None]:
+        """Ask about each open batch whose time has come. Returns whether one is over, and why the job
+        must stop, if it must."""
+        over = False
         for part in self._due(batch_parts.OPEN):
             stop = self._poller.poll(part)
+            over |= part.state not in batch_parts.OPEN
             if stop is not None:
-                return stop
-        return None
+                return over, stop
+        return over, None
 
     def merge_next(self) -> tuple[bool, PauseReason | None]:
         """Read the results of one part that has ended. Returns what ``send_next`` does."""

@@ -33,7 +33,7 @@ class PartLog:
     def sent(self, part: BatchPart, batch: RemoteBatch) -> None:
         self.note(
             translatable(
-                "Part %(part)s is sent: %(count)s requests, batch %(batch)s",
+                "Part %(part)s is sent as batch %(batch)s. Requests: %(count)s",
                 part=part.id,
                 count=f"{part.requests:,}",
                 batch=batch.id,

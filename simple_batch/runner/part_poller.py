@@ -85,6 +85,7 @@ class PartPoller:
                 )
             )
             if moved:
+                part.state = PartState.ENDED
                 self._sender.accepted()
                 self._log.ended(part, batch)
                 batch_parts_ended(part)

@@ -72,6 +72,7 @@ class PartSender:
         self._leads = leads
         self._budget = budget
         self._refused = 0  # parts refused as a whole, since the last that was not
+        self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
 
     def send(self, part: BatchPart) -> PauseReason | None:
         """Take a part as far as it goes: to an open batch, to a wait, or out. Returns why the job must
@@ -91,9 +92,9 @@ class PartSender:
     def _advance(self, client: BatchClient, part: BatchPart) -> PauseReason | None:
         if part.state == PartState.CREATING and self.adopted(client, part):
             return None
+        if part.state != PartState.CREATING and not self._has_room(client, part):
+            return None
         if part.state == PartState.PLANNED:
-            if not self._has_room(part):
-                return None
             room = self._budget(part)
             if room is not Room.RESERVED:
                 return self._not_afforded(part, room)
@@ -110,14 +111,14 @@ class PartSender:
             self._waits.for_money(part)
         return room if isinstance(room, PauseReason) else None
 
-    def _has_room(self, part: BatchPart) -> bool:
+    def _has_room(self, client: BatchClient, part: BatchPart) -> bool:
         """Whether the part is within the learned limit of enqueued tokens, beside those at the provider."""
         limit = retry_while_unavailable(batch_parts.token_limit, part.config_id, part.model)
         if limit is None:
             return True
         enqueued = retry_while_unavailable(batch_parts.enqueued_tokens, part.config_id, part.model)
         if part.tokens > limit and part.requests > 1:
-            self._release(part, translatable("cut into smaller parts"))
+            self._cut_smaller(client, part)
             return False
         if enqueued and enqueued + part.tokens > limit:
             self._waits.for_room(part, limit)
@@ -304,17 +305,19 @@ class PartSender:
         config_id, model = part.config_id, part.model
         beside = retry_while_unavailable(batch_parts.enqueued_tokens, config_id, model)
         known = retry_while_unavailable(batch_parts.token_limit, config_id, model)
-        limit = learned_limit(message, part.tokens, beside, known)
+        alone = self._alone[part.id] = 0 if beside else self._alone.get(part.id, 0) + 1
+        limit = learned_limit(message, part.tokens, beside, known, alone >= TRIP)
         if limit is not None:
             retry_while_unavailable(batch_parts.learn_token_limit, config_id, model, limit)
             log.info("config %s: at most %s tokens of %s are enqueued", config_id, limit, model)
         if limit is not None and part.tokens > limit and part.requests > 1:
-            client = self._maker_of(config_id).client
-            file_id = part.file_id
-            self._release(part, translatable("cut into smaller parts"))
-            self._forget_upload(client, file_id)
+            self._cut_smaller(self._maker_of(config_id).client, part)
             return
         self._waits.for_room(part, limit)
+
+    def _cut_smaller(self, client: BatchClient, part: BatchPart) -> None:
+        self._release(part, translatable("cut into smaller parts"))
+        self._forget_upload(client, part.file_id)
 
     def _release(self, part: BatchPart, detail: str) -> None:
         if release(self._files, part, _STEPS, detail):
@@ -338,14 +341,17 @@ def uncertain(failed: BatchCallFailed) -> bool:
     return not failed.enqueued and (status is None or status >= 500 or status in (408, 409))
 
 
-def learned_limit(message: str, tokens: int, beside: int, known: int | None) -> int | None:
+def learned_limit(
+    message: str, tokens: int, beside: int, known: int | None, again: bool = False
+) -> int | None:
     """The limit of enqueued tokens that a refusal shows: the one that it names, else what was there
-    ``beside`` the refused part, else less than the part."""
+    ``beside`` the refused part, else less than the part. ``again``: the part was refused several times
+    with nothing beside it."""
     found = _ENQUEUED_LIMIT.search(message)
     digits = re.sub(r"\D", "", found[1]) if found else ""
     named = int(digits) if digits and len(digits) < 15 else None
-    if named and tokens <= named and not beside:
-        # our estimate is too low, or others use the limit
+    if named and tokens <= named and again:
+        # our estimate of its tokens is too low, or others use the limit
         return max(named // 4, tokens * 4 // 5, 1)
     if named:
         return named

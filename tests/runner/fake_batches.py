@@ -51,7 +51,9 @@ class FakeBatches:
     # --- what a test asks ---------------------------------------------------------------------
 
     def batches(self) -> list[dict]:
-        paths = sorted((self.folder / "batches").glob("*.json"), key=lambda path: int(path.stem[1:]))
+        paths = sorted(
+            (self.folder / "batches").glob("*.json"), key=lambda path: int(path.stem[1:])
+        )
         return [json.loads(path.read_text()) for path in paths]
 
     def files(self) -> list[str]:
@@ -185,24 +187,23 @@ class Fails:
 
     def __init__(self, step: str, *errors: Exception):
         self._step = step
-        self._errors = list(errors)
+        self.errors = list(errors)
         self.steps: list[str] = []
 
     def __call__(self, step: str) -> None:
         self.steps.append(step)
-        if step == self._step and self._errors:
-            raise self._errors.pop(0)
+        if step == self._step and self.errors:
+            raise self.errors.pop(0)
 
 
 class Dies:
-    """Kills this process at the n-th step."""
+    """Kills this process at a step."""
 
-    def __init__(self, at: int):
-        self._left = at
+    def __init__(self, step: str):
+        self._step = step
 
     def __call__(self, step: str) -> None:
-        self._left -= 1
-        if self._left == 0:
+        if step == self._step:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
