@@ -1,4 +1,4 @@
-"""Cuts a job into parts of a provider's batch API and merges their results, in a process of its own.
+"""Cuts a job into parts of a provider's batch API and merges their results, in a separate process.
 
 python -m bench.cut_and_merge FOLDER REQUESTS    prints the CPU seconds and the peak memory as JSON
 """

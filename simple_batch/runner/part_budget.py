@@ -177,8 +177,8 @@ def _no_room(provider: Provider, of_job: bool, left: int, needed: int) -> Messag
             **values,
         )
     return translatable(
-        "The spend caps of the API config “%(alias)s” leave %(left)s, and the next batch may cost %(needed)s. "
-        "The job goes on when they leave as much, or when you raise or remove them in the API config.",
+        "The spend caps of the connection “%(alias)s” leave %(left)s, and the next batch may cost %(needed)s. "
+        "The job goes on when they leave as much, or when you raise or remove them in the connection.",
         alias=provider.alias,
         **values,
     )
