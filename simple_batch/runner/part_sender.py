@@ -371,7 +371,7 @@ def learned_limit(
         # our estimate of its tokens is too low, or others use the limit
         return max(named // 4, tokens * 4 // 5, 1)
     if named:
-        return named
+        return min(named, known or named)
     if beside:
         return max(beside, tokens, known or 0)
     return max(_LEAST_TOKENS, min(tokens // 2, known or tokens))
