@@ -39,7 +39,8 @@ class Placement:
         self._overrides: dict[int, int] = {}  # of each job, when its pages were created
 
     def __len__(self) -> int:
-        return len(self._running)
+        """Those that make calls: one that waits for batches keeps no other job from running."""
+        return len(self._running) - sum(not _is_divided(job) for job in self._jobs.values())
 
     def busy(self, job_id: int) -> bool:
         """Whether a worker has an assignment of the job: the job cannot be ended or removed yet."""

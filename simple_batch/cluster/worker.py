@@ -281,7 +281,7 @@ class Worker:
                     self._providers,
                     self._wake_worker,
                     lambda: self._heartbeat.may_declare_dead,
-                    self._batches.end,
+                    self._batches,
                 )
                 self._coordinator.start()
             elif not self._closing:

@@ -26,7 +26,7 @@ class BatchClients:
             if client is None:
                 raise ConfigurationError(
                     translatable(
-                        "The API config “%(config)s” has no batch API. Choose another one for this job, or "
+                        "The connection “%(config)s” has no batch API. Choose another one for this job, or "
                         "set its batch API.",
                         config=config.alias,
                     )

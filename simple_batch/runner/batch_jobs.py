@@ -39,6 +39,7 @@ from .schema_corrections import SchemaCorrections
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
+REST_S = 10.0  # after a failure that is not the provider's
 
 
 class OutsideParts(Cursor):
@@ -104,10 +105,7 @@ class BatchJobs:
         job = retry_while_unavailable(Job.get_by_id, job_id)
         try:
             with connected():
-                calls = self._calls_of(job)
-                budget = self._budget(job, calls)
-                merging = _Merging(job, calls, self._sink, budget)
-                parts = self._parts(job, calls, self._makers(job), merging, budget)
+                parts = self._parts_of(job)
         except ConfigurationError as error:
             self._give_up(job_id, error.text)
             return
@@ -123,6 +121,32 @@ class BatchJobs:
                 parts.leave_behind(problem)
             time.sleep(LOOK_S)
         self._sink.flush()
+
+    def tend(self, job_id: int) -> None:
+        """Poll and merge what is at providers of a job that rests: it sends nothing new. Returns when
+        the job does not rest any more, or nothing is there."""
+        parts: JobParts | None = None
+        while job_id in retry_while_unavailable(job_rows.resting_with_parts):
+            job = retry_while_unavailable(Job.get_by_id, job_id)
+            try:
+                with connected():
+                    parts = parts or self._parts_of(job)
+                parts.poll()
+                while parts.merge_next()[0]:
+                    pass
+            except ConfigurationError as error:
+                log.warning("job %s: its batches cannot be asked about: %s", job_id, error)
+                time.sleep(REST_S)
+            except OSError as error:
+                log.error("the files of parts cannot be written: %s", error)
+                time.sleep(REST_S)
+            time.sleep(LOOK_S)
+
+    def _parts_of(self, job: Job) -> JobParts:
+        calls = self._calls_of(job)
+        budget = self._budget(job, calls)
+        merging = _Merging(job, calls, self._sink, budget)
+        return self._parts(job, calls, self._makers(job), merging, budget)
 
     def _give_up(self, job_id: int, detail: str) -> None:
         """The config cannot be used: say which batches are left at the provider."""

@@ -159,6 +159,7 @@ class BatchRun:
 
     def _repeat(self, step: Callable[[], bool]) -> None:
         """Repeat a step until the run stops; wait where it had nothing to do."""
+        noted = False
         wake = Event()
         self._wakes.append(wake)
         while not self._stopping:
@@ -176,6 +177,9 @@ class BatchRun:
                 log.error(
                     "job %s: the files of its parts cannot be written: %s", self.job_id, error
                 )
+                if not noted:
+                    self._parts.note_disk(error)
+                noted = True
                 wake.wait(DISK_S)
                 continue
             if not busy:

@@ -71,7 +71,9 @@ class JobParts:
         self._log = part_log
         self._merge = merge
         self._waits = PartWaits(settings)
-        self._sender = PartSender(settings, files, maker_of, self._waits, part_log, leads, budget)
+        self._sender = PartSender(
+            settings, files, maker_of, self._waits, part_log, leads, budget, job.deadline_at
+        )
         self._poller = PartPoller(files, maker_of, self._waits, part_log, self._sender)
 
     @property
@@ -89,6 +91,10 @@ class JobParts:
         for part in self._of(PartState.MERGED):
             if self._files.exists(part.id):
                 self._clean_up(part)
+
+    def note_disk(self, error: OSError) -> None:
+        """Say in the job's events that files of parts cannot be written."""
+        self._log.disk(error.strerror or str(error))
 
     def under_way(self) -> list[BatchPart]:
         """Those that are not over."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..core.clock import give_way
+from ..core.clock import give_way, now_ms
 from ..engine.batch_api.batch_client import PartInput
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
@@ -18,11 +18,12 @@ class InputChanged(Exception):
 
 
 class PartInputs:
-    """``maker_of(config_id)`` makes the lines of requests."""
+    """``maker_of(config_id)`` makes the lines of requests. ``deadline_at`` (epoch ms) is the job's."""
 
-    def __init__(self, files: PartFiles, maker_of: MakerOf):
+    def __init__(self, files: PartFiles, maker_of: MakerOf, deadline_at: int | None = None):
         self._files = files
         self._maker_of = maker_of
+        self._deadline_at = deadline_at
 
     def of(self, part: BatchPart) -> PartInput:
         """What the part sends; its file is made again where it is not there, whole. Raises InputChanged
@@ -33,12 +34,15 @@ class PartInputs:
 
     def named(self, part: BatchPart) -> PartInput:
         """The same without a look at the file: for calls that do not read it."""
+        left_ms = None if self._deadline_at is None else self._deadline_at - now_ms()
         return PartInput(
             marker=part.marker,
             url=part.url,
             model=part.model,
             path=self._files.input(part.id),
             requests=part.requests,
+            since=part.created_at,
+            within_h=None if left_ms is None else max(0, left_ms) / 3_600_000,
         )
 
     def _write_again(self, part: BatchPart) -> None:

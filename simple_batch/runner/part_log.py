@@ -100,12 +100,10 @@ class PartLog:
             )
         )
 
-    def disk(self, part: BatchPart, detail: str | Message) -> None:
+    def disk(self, reason: str) -> None:
         self.note(
             translatable(
-                "Part %(part)s waits: its files cannot be written here (%(reason)s)",
-                part=part.id,
-                reason=detail,
+                "The files of its parts cannot be written here (%(reason)s)", reason=reason
             )
         )
 

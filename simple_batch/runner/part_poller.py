@@ -47,6 +47,7 @@ class PartPoller:
         client = self._maker_of(part.config_id).client
         try:
             batch = client.retrieve(part.provider_id)
+            self._sender.look_for_others(client, part)
         except BatchCallFailed as failed:
             return self._refused(part, failed)
         except TransportFailure as failure:

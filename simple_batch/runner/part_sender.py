@@ -38,6 +38,7 @@ from .part_waits import PartWaits
 log = logging.getLogger(__name__)
 
 TRIP = 3  # batches refused as a whole, one after the other, that pause a job
+LATE_MS = 600_000  # so long a batch may appear after the call that created it got no answer
 STALE_S = 5.0  # between the commit that announces a batch and the call that creates it
 _ENQUEUED_LIMIT = re.compile(r"limit\W{0,3}\s*(?:is|of)?\s*([\d,. ]*\d)", re.IGNORECASE)
 _LEAST_TOKENS = 1_000  # a learned limit is not lower
@@ -62,16 +63,18 @@ class PartSender:
         part_log: PartLog,
         leads: Callable[[], bool] = lambda: True,
         budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
+        deadline_at: int | None = None,
     ):
         self._settings = settings
         self._files = files
         self._maker_of = maker_of
-        self._inputs = PartInputs(files, maker_of)
+        self._inputs = PartInputs(files, maker_of, deadline_at)
         self._waits = waits
         self._log = part_log
         self._leads = leads
         self._budget = budget
         self._refused = 0  # parts refused as a whole, since the last that was not
+        self._created_again: dict[int, int] = {}  # when (epoch ms), by part
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
 
     def send(self, part: BatchPart) -> PauseReason | None:
@@ -82,7 +85,7 @@ class PartSender:
         try:
             return self._advance(client, part)
         except InputChanged:
-            self._release(part, translatable("the config or the job was edited meanwhile"))
+            self._release(part, translatable("the connection or the job was edited meanwhile"))
             return None
         except BatchCallFailed as failed:
             return self._call_refused(part, failed)
@@ -218,7 +221,21 @@ class PartSender:
             found = client.find(given, part.file_id or None)
             if self._adopt(client, part, found):
                 return True
+        self._created_again[part.id] = now_ms()
         return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
+
+    def look_for_others(self, client: BatchClient, part: BatchPart) -> None:
+        """A batch that was created again may have been created before after all, only late: for a while it
+        is looked for and cancelled."""
+        since = self._created_again.get(part.id)
+        if since is None:
+            return
+        if now_ms() - since > LATE_MS:
+            del self._created_again[part.id]
+        for batch in client.find(self._inputs.named(part), part.file_id or None):
+            if batch.id != part.provider_id and not batch.state.ended:
+                log.warning("batch %s was created late: it is cancelled", batch.id)
+                client.cancel(batch.id)
 
     def _adopt(self, client: BatchClient, part: BatchPart, found: list[RemoteBatch]) -> bool:
         refused = _id_of(part.remote)

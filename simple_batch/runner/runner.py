@@ -215,6 +215,7 @@ class _Active:
             changed,
             only,
             end_parts=self._batches.end,
+            tend_parts=self._batches.tend,
         )
 
     def start(self) -> None:

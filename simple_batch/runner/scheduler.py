@@ -48,7 +48,7 @@ class Scheduler:
     """``hooks`` are what is done for a job besides its calls; ``changed`` is called when a job's
     status may have changed; ``only`` restricts the scheduler to one job (a command that runs just
     that one). It looks every ``tick_s``. ``end_parts(job_id, keep)`` ends the batches at providers of a job
-    that ends before them (batch_jobs.py)."""
+    that ends before them, ``tend_parts(job_id)`` merges those of a job that rests (batch_jobs.py)."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Scheduler:
         only: int | None = None,
         tick_s: float = TICK_S,
         end_parts: Callable[[int, bool], None] = lambda job_id, keep: None,
+        tend_parts: Callable[[int], None] = lambda job_id: None,
     ):
         self._settings = settings
         self._providers = providers
@@ -68,6 +69,7 @@ class Scheduler:
         self._changed = changed
         self._only = only
         self._end_parts = end_parts
+        self._tend_parts = tend_parts
         self._tasks = TaskGroup(self.ended)
         # a database that cannot be read now may be readable in a second
         on_error = partial(log_failure, log, "the scheduler could not look at the jobs")
@@ -121,6 +123,7 @@ class Scheduler:
             statuses = dict(job_rows.in_status(*_HANDLED))
             deleted = job_rows.being_deleted() if self._only is None else []
             resetting = job_rows.being_reset() if self._only is None else []
+            resting = job_rows.resting_with_parts() if self._only is None else []
             binned = job_rows.binned_with_parts() if self._only is None else []
             if self._only is not None:
                 statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
@@ -135,6 +138,7 @@ class Scheduler:
             (self._purge, deleted),
             (self._reset, resetting),
             (self._keep, binned),
+            (self._tend_parts, resting),
         ):
             for job_id in ids:
                 if not self._busy(job_id):

@@ -8,7 +8,7 @@ from functools import cache
 from peewee import SQL, fn
 
 from ..core.clock import now_ms
-from ..core.domain import FINAL_STATUSES, Cause, JobStatus
+from ..core.domain import FINAL_STATUSES, Cause, JobStatus, PartState
 from ..core.errors import NotFound
 from ..core.messages import translatable
 from . import batch_parts, outcome_counts, search, webhooks
@@ -318,6 +318,23 @@ def being_reset() -> list[int]:
 def being_deleted() -> list[int]:
     """Ids of jobs that are hidden and wait for their rows to be removed, without those in the bin."""
     return [job_id for (job_id,) in Job.select(Job.id).where(removing()).tuples()]
+
+
+def resting_with_parts() -> list[int]:
+    """Ids of jobs that do not run for now, of which batches are under way or have ended at providers."""
+    states = (*batch_parts.OPEN, PartState.ENDED)
+    rows = (
+        BatchPart.select(BatchPart.job)
+        .join(Job)
+        .where(
+            Job.status.in_((JobStatus.PAUSED, JobStatus.SCHEDULED))
+            & Job.status_reason.not_in((Cause.AUTH, RESETTING))
+            & Job.deleted_at.is_null()
+            & BatchPart.state.in_(states)
+        )
+        .distinct()
+    )
+    return [job_id for (job_id,) in rows.tuples()]
 
 
 def binned_with_parts() -> list[int]:

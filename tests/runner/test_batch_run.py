@@ -2,15 +2,18 @@
 
 import pytest
 
-from simple_batch.core.domain import Cause, PartState, Verdict
+from simple_batch.core.domain import Cause, PartState, Spread, Verdict
 from simple_batch.engine.batch_api.batch_client import BatchError, BatchLimits
 from simple_batch.runner import batch_jobs, batch_run
 from simple_batch.runner.batch_clients import BatchClients
 from simple_batch.runner.part_poller import PartPoller
+from simple_batch.services import job_creation, job_retry, jobs, lifecycle
+from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store import batch_parts
 from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
-from simple_batch.store.models import BatchLine, BatchPart, Job, Result
+from simple_batch.store.models import ApiConfig, BatchLine, BatchPart, Job, Result
+from simple_batch.store.requeue import Changes
 
 from ..conftest import wait_until
 from .fake_batches import Fails, FakeBatches, no_answer, refused
@@ -143,9 +146,11 @@ def test_a_full_queue_waits_and_is_learned(batch_job, provider, started, wait_fo
         return [BatchError("token_limit_exceeded", full, enqueued=True)] if tokens > 400 else []
 
     provider.refuses = too_much
-    provider.ends_after = 3
+    provider.held = True
     job_id = batch_job(60)
     started()
+    wait_until(lambda: any(batch["state"] == "failed" for batch in provider.batches()))
+    provider.held = False
     job = wait_for(job_id, "completed", "paused")
     assert (job.status, job.succeeded) == ("completed", 60)
     with connected():
@@ -296,3 +301,175 @@ def test_too_large_lines_go_by_a_call_where_the_job_may(
     assert (job.status, job.succeeded) == ("completed", 12)
     assert endpoint.calls["/v1/chat/completions"] == 12 - len(provider.billed())
     assert len(provider.billed()) == 8
+
+
+def test_a_job_on_two_configs_is_spread_by_weight(
+    batch_job, add_config, provider, started, wait_for, endpoint
+):
+    add_config(endpoint.base_url, "second", model="other")
+    also = (ExtraConfig("second", 1.0),)
+    job_id = batch_job(40, also=also, spread=Spread.WEIGHT, weight=3.0)
+    started()
+    assert wait_for(job_id, "completed", "paused").succeeded == 40
+    found = {tuple(batch["models"]): len(batch["lines"]) for batch in provider.batches()}
+    assert found == {("m",): 30, ("other",): 10}
+    agrees(job_id)
+
+
+def test_identical_requests_are_sent_once(
+    app, add_config, endpoint, provider, started, wait_for, tmp_path
+):
+    add_config(endpoint.base_url)
+    path = tmp_path / "repeated.jsonl"
+    line = '{"messages": [{"role": "user", "content": "%s"}]}\n'
+    path.write_text("".join(line % (n % 5) for n in range(20)))
+    with connected():
+        job = job_creation.create_now(
+            path, path.name, jobs.JobOptions(config="test", ask_once=True)
+        )
+        Job.update(service="batch").where(Job.id == job.id).execute()
+    job_id = job.id
+    started()
+    job = wait_for(job_id, "completed", "paused")
+    assert (job.status, job.succeeded) == ("completed", 20)
+    assert sorted(provider.billed()) == [f"r{n}" for n in range(5)]
+    agrees(job_id)
+
+
+def test_a_reset_job_forgets_its_parts_and_runs_again(batch_job, provider, started, wait_for):
+    provider.held = True
+    job_id = batch_job(6)
+    started()
+    with connected():
+        wait_until(lambda: batch_parts.of_job(job_id, (PartState.OPEN,)))
+        jobs.pause(job_id)
+        jobs.reset(job_id)
+        wait_until(lambda: Job.get_by_id(job_id).status_reason == "held")
+        assert not BatchPart.select().exists() and not BatchLine.select().exists()
+        assert provider.batches()[0]["state"] == "cancelled"
+        provider.held = False
+        jobs.resume(job_id)
+    assert wait_for(job_id, "completed").succeeded == 6
+    assert len(provider.batches()) == 2
+
+
+def test_no_command_forgets_a_batch_while_no_process_runs_jobs(
+    batch_job, provider, started, wait_for, app
+):
+    provider.held = True
+    job_id = batch_job(4)
+    started()
+    with connected():
+        wait_until(lambda: batch_parts.of_job(job_id, (PartState.OPEN,)))
+        app.extensions["simple_batch"].stop(2)
+        jobs.cancel(job_id)
+        assert Job.get_by_id(job_id).status == "cancelling"
+        assert BatchLine.select().count() == 4
+        started()
+        job = wait_for(job_id, "cancelled")
+    assert (job.succeeded, job.cancelled) == (2, 2)
+    assert provider.batches()[0]["state"] == "cancelled"
+    agrees(job_id)
+
+
+def test_a_job_in_the_bin_ends_its_batches_and_keeps_answers(
+    batch_job, provider, started, wait_for
+):
+    provider.held = True
+    job_id = batch_job(4)
+    started()
+    with connected():
+        wait_until(lambda: batch_parts.of_job(job_id, (PartState.OPEN,)))
+        assert jobs.delete(job_id)
+        wait_until(lambda: not batch_parts.any_under_way(job_id))
+        assert Job.get_by_id(job_id).succeeded == 2
+    assert provider.batches()[0]["state"] == "cancelled"
+
+
+def test_retried_requests_go_into_another_part(
+    batch_job, provider, started, wait_for, add_config, endpoint
+):
+    provider.refuses = lambda batch, lines: [
+        BatchError("invalid", "bad", line=number)
+        for number, line in enumerate(lines, 1)
+        if "other" not in batch["models"] and line["custom_id"] in ("r1", "r2")
+    ]
+    add_config(endpoint.base_url, "second", model="other")
+    job_id = batch_job(5)
+    started()
+    assert wait_for(job_id, "completed", "paused").failed == 2
+    with connected():
+        second = ApiConfig.get(ApiConfig.alias == "second")
+        assert job_retry.retry(job_id, None, Changes(config_id=second.id)) == 2
+    assert wait_for(job_id, "completed").succeeded == 5
+    assert provider.batches()[-1]["models"] == ["other"]
+    assert provider.batches()[-1]["lines"] == ["r1", "r2"]
+    agrees(job_id)
+
+
+def test_a_part_that_was_planned_before_a_crash_is_cut_again(
+    batch_job, provider, started, wait_for
+):
+    job_id = batch_job(6)
+    with connected():
+        wait_until(lambda: Job.get_by_id(job_id).total == 6)
+        part = batch_parts.begin(job_id, Job.get_by_id(job_id).config_id, "/v1/x", "m", "sb-old")
+        batch_parts.add_step(part, {1: (10, 1), 2: (10, 1)})
+        over = batch_parts.begin(job_id, part.config_id, "/v1/x", "m", "sb-over")
+        assert batch_parts.add_step(over, {2: (10, 1), 4: (10, 1)}) == {4}
+        batch_parts.move(over.id, PartState.MERGED, (PartState.PLANNED,))
+    started()
+    assert wait_for(job_id, "completed", "paused").succeeded == 6
+    assert sorted(provider.billed()) == [f"r{n}" for n in range(6)]
+    with connected():
+        assert batch_parts.get(part.id) is None
+    agrees(job_id)
+
+
+def test_a_paused_job_sends_nothing_new_and_gets_the_results_of_open_parts(
+    batch_job, provider, started, wait_for
+):
+    provider.limits = BatchLimits(requests=3)
+    provider.held = True
+    provider.refuses = lambda batch, lines: (
+        [BatchError("full", "too many batches in progress", enqueued=True)]
+        if len([one for one in provider.batches() if one["state"] == "running"]) >= 2
+        else []
+    )
+    job_id = batch_job(9)
+    started()
+    with connected():
+        wait_until(lambda: len(batch_parts.of_job(job_id, (PartState.OPEN,))) == 2)
+        jobs.pause(job_id)
+        runs = lifecycle._runner._active.job_runs
+        wait_until(lambda: not runs.busy(job_id))
+        provider.held = False
+        wait_until(lambda: Job.get_by_id(job_id).succeeded == 6)
+        running = len(provider.batches())
+        assert len([batch for batch in provider.batches() if batch["run"]]) == 2  # nothing new
+        jobs.resume(job_id)
+    assert wait_for(job_id, "completed").succeeded == 9
+    assert len(provider.batches()) > running
+    agrees(job_id)
+
+
+def test_a_batch_that_appears_late_is_cancelled(batch_job, provider, started, wait_for):
+    hidden = []
+
+    def on(step):
+        if step == "created" and not hidden:
+            (path,) = (provider.folder / "batches").iterdir()
+            hidden.append((path, path.read_bytes()))
+            path.unlink()
+            raise no_answer()
+        if step == "created":
+            path, data = hidden[0]
+            second = path.with_name("b9.json")
+            second.write_bytes(data.replace(b'"b1"', b'"b9"'))
+
+    provider.on = on
+    provider.ends_after = 4
+    job_id = batch_job(2)
+    started()
+    assert wait_for(job_id, "completed", "paused").succeeded == 2
+    assert [batch["state"] for batch in provider.batches()] == ["completed", "cancelling"]
