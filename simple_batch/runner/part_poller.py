@@ -72,14 +72,14 @@ class PartPoller:
     def _gone(self, part: BatchPart, finding: Classification) -> PauseReason | None:
         """The provider does not know the batch (any more). It may have been billed: a job of which several
         are not found pauses."""
-        if not release(self._files, part, _OPEN, finding.message):
-            return None
-        self._log.gone(part, finding.message)
         self._not_found += 1
-        if self._not_found < TRIP:
-            return None
-        self._not_found = 0
-        return pause_reason(finding)
+        if self._not_found >= TRIP:
+            return pause_reason(
+                finding
+            )  # before its requests are free: else they might be sent once more
+        if release(self._files, part, _OPEN, finding.message):
+            self._log.gone(part, finding.message)
+        return None
 
     def _seen(self, client: BatchClient, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:
         if batch.state is RemoteState.FAILED and not batch.results:

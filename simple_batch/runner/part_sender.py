@@ -290,21 +290,15 @@ class PartSender:
         named = [error for error in errors if error.line is not None]
         if named:
             self._log.lines_refused(part, named)
-        cancelled = part.state == PartState.CANCELLING
-        if not release(self._files, part, former, detail or batch.status):
-            return None
-        self._log.refused(part, detail or batch.status)
-        batch_parts_ended(part)
-        if named or cancelled:
-            return None
-        return self._whole_refused(
-            PauseReason(
-                "batch_refused",
-                translatable(
-                    "The provider refuses the batches of this job: %(message)s", message=detail
-                ),
-            )
-        )
+        if not named and part.state == PartState.OPEN:
+            # before its requests are free: else they might be sent once more
+            stop = self._whole_refused(_refuses_all(detail or batch.status))
+            if stop is not None:
+                return stop
+        if release(self._files, part, former, detail or batch.status):
+            self._log.refused(part, detail or batch.status)
+            batch_parts_ended(part)
+        return None
 
     def _whole_refused(self, stop: PauseReason) -> PauseReason | None:
         self._refused += 1
@@ -349,6 +343,13 @@ class PartSender:
         for name, value in values.items():
             setattr(part, name, value)
         return True
+
+
+def _refuses_all(message: str) -> PauseReason:
+    return PauseReason(
+        "batch_refused",
+        translatable("The provider refuses the batches of this job: %(message)s", message=message),
+    )
 
 
 def uncertain(failed: BatchCallFailed) -> bool:

@@ -191,7 +191,7 @@ def test_batches_refused_as_a_whole_pause_the_job(batch_job, provider, started, 
     assert "m takes no batches" in job.status_detail
     assert len(provider.batches()) == 3
     with connected():
-        assert BatchLine.select().count() == 0
+        wait_until(lambda: not BatchLine.select().exists())
 
 
 def test_a_revoked_key_pauses_the_job_and_open_parts_stay(
