@@ -1,4 +1,4 @@
-"""A provider's batch API without a network: it keeps what it gets in a folder, so that it outlives the
+"""A provider's batch API without a network: it keeps everything in a folder, so that it outlives the
 process that calls it, and counts each batch and each line."""
 
 import json
