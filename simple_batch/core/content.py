@@ -120,11 +120,14 @@ def messages_of(body: object) -> list[MessageText]:
 
 
 def _chat_messages(body: object) -> list[tuple[str, dict[str, Any]]] | None:
-    """(role, message) of a body for chat completions; None of another."""
+    """(role, message) of a body for chat completions, or for Anthropic's Messages API, whose system prompt
+    stands beside the messages; None of another."""
     messages = body.get("messages") if isinstance(body, dict) else None
-    if not isinstance(messages, list):
+    if not isinstance(body, dict) or not isinstance(messages, list):
         return None
-    return [
+    system = body.get("system")
+    before = [("system", {"content": system})] if isinstance(system, str | list) and system else []
+    return before + [
         (str(message.get("role", "")), message)
         for message in with_breaks(messages)
         if isinstance(message, dict)
@@ -172,7 +175,24 @@ def _part(part: object) -> ContentPart:
             return {"kind": "picture", "text": url.removeprefix(IMAGE)}
         if isinstance(url, str):
             return {"kind": "image", "text": url}
+        return _block(part)
     return {"kind": "other", "text": json.dumps(part, ensure_ascii=False)}
+
+
+def _block(block: dict[str, Any]) -> ContentPart:
+    """An image or a tool call as the Messages API has them
+    (https://platform.claude.com/docs/en/api/messages)."""
+    source = block.get("source")
+    if block.get("type") == "image" and isinstance(source, dict):
+        url = source.get("url")
+        if source.get("type") == "base64":
+            url = f"data:{source.get('media_type')};base64,{source.get('data')}"
+        if isinstance(url, str):
+            return {"kind": "image", "text": url}
+    if block.get("type") == "tool_use":
+        call = {"name": block.get("name"), "arguments": block.get("input")}
+        return {"kind": "call", "text": _call(call)}
+    return {"kind": "other", "text": json.dumps(block, ensure_ascii=False)}
 
 
 def _call(call: object) -> str:

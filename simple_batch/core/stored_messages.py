@@ -147,6 +147,9 @@ NOT_TRANSLATED = stored_message(
 OTHER_ENDPOINT = stored_message(
     "Anthropic's Messages API answers chat completions only: send %(url)s to another connection."
 )
+NEEDS_MESSAGES_API = stored_message(
+    "%(url)s is Anthropic's Messages API: send it to a connection with the API format “anthropic”."
+)
 NOT_A_LIST = stored_part("they are not a list")
 NOT_ALL_OBJECTS = stored_part("one of them is not an object")
 NO_URL = stored_part("it has no “url”")

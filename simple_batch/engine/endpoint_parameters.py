@@ -12,6 +12,7 @@ from typing import Any
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
 IMAGES, MODERATIONS = "/v1/images/generations", "/v1/moderations"
+MESSAGES = "/v1/messages"
 
 _CHAT = frozenset(
     [
@@ -132,6 +133,8 @@ _IMAGES = frozenset(
         "user",
     ]
 )
+# what Anthropic's API has by the same name (package anthropic 2.14.0, types/message_create_params.py)
+_MESSAGES = frozenset({"max_tokens", "temperature", "top_p", "top_k", "thinking", "output_config"})
 _GENERATING = _CHAT | _COMPLETIONS | _RESPONSES
 # of the endpoints that generate no text; a parameter named here alone is not one of theirs
 _OTHERS = (_EMBEDDINGS | _IMAGES) - _GENERATING - {"task", "truncate"}
@@ -145,7 +148,8 @@ def _has(url: str, name: str) -> bool:
     known = {COMPLETIONS: _COMPLETIONS, RESPONSES: _RESPONSES}.get(url)
     if known is not None:
         return name in known or (name not in _GENERATING and name not in _OTHERS)
-    return name in {EMBEDDINGS: _EMBEDDINGS, IMAGES: _IMAGES}.get(url, frozenset())
+    others = {EMBEDDINGS: _EMBEDDINGS, IMAGES: _IMAGES, MESSAGES: _MESSAGES}
+    return name in others.get(url, frozenset())
 
 
 # (endpoint, parameter) → path there
@@ -156,6 +160,7 @@ _PLACES = {
     (RESPONSES, "response_format"): "text.format",
     (RESPONSES, "verbosity"): "text.verbosity",
     (COMPLETIONS, "max_completion_tokens"): "max_tokens",
+    (MESSAGES, "max_completion_tokens"): "max_tokens",
     (COMPLETIONS, "max_output_tokens"): "max_tokens",
 }
 # (endpoint, rejected parameter) → path to try instead. Servers that know only one name of the limit,

@@ -83,6 +83,7 @@ class Exchange:
 
     def _post(self, path: str, body: bytes, timeout_s: float) -> Reply:
         if not self._translates:
+            translation.check_other(path)
             return self._transport.post(path, body, timeout_s)
         path, body = translation.request(path, body)
         return translation.answer(self._transport.post(path, body, timeout_s))

@@ -21,7 +21,8 @@ MOST_VALUES = 300_000  # of a line that is rewritten: decoding them takes about 
 _ENDPOINT = re.compile(
     r"(?:https?://[^/?#\s]+)?"
     r"(?:/(?:api|openai|compatible-mode|paas|inference|v\d+(?:beta\d*|alpha\d*)?|deployments/[^/\s]+))*+"
-    r"/(chat/completions|completions|embeddings|responses|moderations|images/generations)/?(?:\?\S*)?"
+    r"/(chat/completions|completions|embeddings|responses|moderations|images/generations|messages)/?"
+    r"(?:\?\S*)?"
 )
 _BY_FIELD = {"messages": CHAT_URL, "prompt": "/v1/completions"}
 _ANTHROPIC_KEPT = frozenset(
@@ -109,7 +110,7 @@ def _anthropic(params: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
         elif name == "messages":
             messages += _anthropic_messages(raw, path)
         else:
-            raise _no_counterpart(name, path)
+            raise _of_messages_api(name, path)
     if "messages" not in params:
         raise _missing("messages", ("params",))
     return {**body, "messages": messages}
@@ -143,7 +144,7 @@ def _anthropic_part(part: Any, path: Path) -> Any:
         return {"type": "image_url", "image_url": {"url": url}}
     if isinstance(source, dict) and source.get("type") == "url":
         return {"type": "image_url", "image_url": {"url": source.get("url")}}
-    raise _no_counterpart(str(kind), path)
+    raise _of_messages_api(str(kind), path)
 
 
 # --- Gemini ---------------------------------------------------------------------------------------
@@ -245,6 +246,18 @@ def _missing(name: str, path: Path) -> Bad:
     return Bad(
         "invalid_request",
         translatable('"%(name)s" is missing in "%(place)s".', name=name, place=path[0]),
+        path=path,
+    )
+
+
+def _of_messages_api(name: str, path: Path) -> Bad:
+    return Bad(
+        "invalid_request",
+        translatable(
+            "“%(name)s” has no counterpart in a chat completion. Give the line “method”: “POST”, “url”: "
+            "“/v1/messages” and “body” in place of “params”, and it is sent as it is.",
+            name=name[:80],
+        ),
         path=path,
     )
 

@@ -44,6 +44,7 @@ URLS = frozenset(
         "/v1/responses",
         "/v1/moderations",
         "/v1/images/generations",
+        "/v1/messages",  # Anthropic's
     }
 )
 EXCERPTS = 100  # faults of one file that show their line

@@ -19,8 +19,8 @@ from ..core.clock import give_way, now_ms
 from ..core.domain import ApiFormat, Fault, JobStatus, Request
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.messages import Message, lines, translatable
-from ..core.stored_messages import OTHER_ENDPOINT
-from ..engine.anthropic.translation import ANSWERED
+from ..core.stored_messages import NEEDS_MESSAGES_API, OTHER_ENDPOINT
+from ..engine.anthropic.translation import ANSWERED, MESSAGES
 from ..engine.structured_output import URLS
 from ..intake import Reading
 from ..store import duplicates, locks
@@ -192,9 +192,13 @@ class _Reading:
     def _answerable(self, request: Request) -> Request | Fault:
         """A request whose endpoint the API of its config has."""
         home = request.config_id or self._job.config_id
-        if home not in self._speak_messages or request.url in ANSWERED:
+        if home in self._speak_messages:
+            wrong = OTHER_ENDPOINT if request.url not in ANSWERED else None
+        else:
+            wrong = NEEDS_MESSAGES_API if request.url == MESSAGES and not self._job.spread else None
+        if wrong is None:
             return request
-        return Fault(request.line, "url_mismatch", OTHER_ENDPOINT(url=request.url), "url")
+        return Fault(request.line, "url_mismatch", wrong(url=request.url), "url")
 
     def _note(self, fault: Fault) -> None:
         self._bad += 1

@@ -1,8 +1,10 @@
 """Backends of the store: SQLite and PostgreSQL, with what the store needs beyond Peewee."""
 
 import contextlib
+import os
 import re
 import select
+import socket
 import sqlite3
 from contextvars import ContextVar
 from pathlib import Path
@@ -32,6 +34,7 @@ _PORTS = re.compile(r"[\d,]*")
 _poll = monkey.get_original("select", "poll") if hasattr(select, "poll") else None
 _WORTH_A_COPY = 4  # rows
 _CANCEL_S = 2.0
+_LEAVE_S = 0.5  # for queries that are broken off at the end
 _CHECKPOINT_PAGES = 1_000  # SQLite's own default
 
 # Without these a network that is cut is noticed after minutes; the URL may say otherwise.
@@ -228,6 +231,19 @@ class Postgres(PooledPostgresqlDatabase):
                 for row in rows:
                     into.write_row(row)
 
+    def close_all(self) -> None:
+        """Break off the queries of other greenlets first: libev aborts the process when a socket is closed
+        while a greenlet begins to wait for it."""
+        own = None if self.is_closed() else self.connection()
+        for used in list(self._in_use.values()):
+            if used.connection is not own:
+                _shut_down(used.connection)
+        if monkey.is_module_patched("socket"):
+            with gevent.Timeout(_LEAVE_S, False):  # type: ignore[arg-type]  # says nothing
+                while any(used.connection is not own for used in self._in_use.values()):
+                    gevent.sleep(0.001)
+        super().close_all()
+
     def without_checkpoint(self):
         """Do nothing: the server runs its checkpoints in the background."""
         return contextlib.nullcontext()
@@ -255,6 +271,14 @@ class Postgres(PooledPostgresqlDatabase):
         if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
             return False
         return cause.sqlstate is None or cause.sqlstate.startswith(_PASSING)
+
+
+def _shut_down(connection: psycopg.Connection) -> None:
+    """Make everything that waits for the connection fail."""
+    with contextlib.suppress(OSError, psycopg.Error):
+        descriptor = os.dup(connection.pgconn.socket)
+        with socket.socket(fileno=descriptor) as same:
+            same.shutdown(socket.SHUT_RDWR)
 
 
 def _silent(descriptor: int) -> bool:

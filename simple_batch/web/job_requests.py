@@ -186,9 +186,12 @@ def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
 def _snippets(config: ApiConfig, path: str, body: str, timeout_s: float) -> dict[str, str]:
     """The request for a terminal, as templates take it."""
     call = shown_call(config, path, body.encode())
+    if call is None:
+        return {"no_such_call": "yes"}
+    sent = body if call.body == body.encode() else content.readable(call.body).text
     return {
-        "curl": call_snippets.curl(call, body),
-        "python": call_snippets.python(call, body, timeout_s),
+        "curl": call_snippets.curl(call, sent),
+        "python": call_snippets.python(call, sent, timeout_s),
     }
 
 

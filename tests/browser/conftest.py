@@ -17,6 +17,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Chromium without the parts of a window: it takes two thirds of the CPU, and has no notifications
+SHELL = "chromium-headless-shell"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 PATIENCE_MS = 60_000  # with a machine that is slow and busy
@@ -36,11 +38,26 @@ def installed_browser() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=installed_browser(), args=FLAGS)
+def playwright():
+    with sync_playwright() as running:
         yield running
-        running.close()
+
+
+@pytest.fixture(scope="session")
+def browser(playwright):
+    yield from _launched(playwright, shutil.which(SHELL) or installed_browser())
+
+
+@pytest.fixture(scope="session")
+def whole_browser(playwright):
+    """A browser that also shows desktop notifications."""
+    yield from _launched(playwright, installed_browser())
+
+
+def _launched(playwright, program: str | None):
+    running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    yield running
+    running.close()
 
 
 @pytest.fixture
@@ -79,6 +96,13 @@ def t(language):
 def page(browser, server, language):
     """A page on a separate server; errors in its console fail the test."""
     with opened(browser, server.url, language) as page:
+        yield page
+
+
+@pytest.fixture
+def notified_page(whole_browser, server, language):
+    """As ``page``, in a browser that shows desktop notifications."""
+    with opened(whole_browser, server.url, language) as page:
         yield page
 
 

@@ -79,7 +79,8 @@ def notice_notifications(page) -> None:
 
 
 @both_languages
-def test_the_end_of_a_job_is_announced(page, t, questions):
+def test_the_end_of_a_job_is_announced(notified_page, t, questions):
+    page = notified_page
     notice_notifications(page)
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         add_config(page, t, endpoint.base_url)

@@ -10,7 +10,7 @@ import requests
 import socketio
 
 from ..conftest import wait_until
-from ..process import ROOT, free_port, run_py
+from ..process import ROOT, free_port, served
 from .processes import MISSING, Cluster
 from .web_client import log_in
 
@@ -24,7 +24,7 @@ PASSWORD = {"SIMPLE_BATCH_PASSWORD": "open sesame, please"}  # requests through 
 def test_a_browser_sticks_to_one_process_and_fails_over_when_it_ends(instance, tmp_path):
     with Cluster(instance) as cluster:
         given = {**cluster.settings, "SIMPLE_BATCH_TRUSTED_PROXIES": "1", **PASSWORD}
-        webs = [run_py(instance, **given) for _ in range(2)]
+        webs = [served(instance, **given) for _ in range(2)]
         port = free_port()
         nginx = serve(tmp_path, port, [web.port for web in webs])
         try:

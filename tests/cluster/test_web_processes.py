@@ -19,7 +19,7 @@ from .. import endpoint as e
 from .. import postgres, redis_server
 from ..conftest import PASSWORDS, wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..process import ROOT, free_port, gunicorn, run_py
+from ..process import ROOT, free_port, gunicorn, served
 from .processes import MISSING, Worker
 from .web_client import log_in, post, token_of
 
@@ -55,7 +55,7 @@ def environment(database_url, shared_redis):
 @pytest.fixture
 def webs(app, instance, environment):
     """Two web processes, one of them as in a deployment."""
-    started = [run_py(instance, **environment), gunicorn(instance, **environment)]
+    started = [served(instance, **environment), gunicorn(instance, **environment)]
     yield started
     for web in started:
         web.stop()
@@ -313,7 +313,7 @@ def test_the_password_of_redis_is_in_no_log(app, instance, environment, shared_r
     url = shared_redis.url().replace("redis://", f"redis://:{password}@")
     with redis.Redis.from_url(shared_redis.url()) as administrator:
         administrator.config_set("requirepass", "another one")  # so that our try is refused
-    web = run_py(instance, **{**environment, "SIMPLE_BATCH_REDIS_URL": url})
+    web = served(instance, **{**environment, "SIMPLE_BATCH_REDIS_URL": url})
     try:
         assert try_password(web, "nobody", "not this one") in (303, 401)
         listener = Listener(web)

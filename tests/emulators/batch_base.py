@@ -23,6 +23,7 @@ each request of a test needs words that no other has. Failed, expired and cancel
 (``LineFault``: 500), "limit once" by a 429, "bad line" by a 400 that is final.
 """
 
+import errno
 import hashlib
 import itertools
 import re
@@ -41,6 +42,8 @@ from urllib.parse import parse_qsl, unquote
 import gevent
 import msgspec
 from gevent.pywsgi import WSGIHandler, WSGIServer
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 
 CHUNK = 1 << 16
 ALWAYS = -1
@@ -157,6 +160,7 @@ class Batch:
     fields: dict[str, Any]  # what the call that created it said
     created_at: float
     inline: bool = False
+    expires_after_s: float | None = None  # None: as the provider has it
     phase: str = "pending"
     cancel_asked: bool = False
     told_to_finish: bool = False
@@ -198,6 +202,15 @@ class Request:
 
     def json(self) -> Any:
         return msgspec.json.decode(self.body() or b"null")
+
+    def form(self) -> tuple[dict[str, str], str, Any]:
+        """Fields, file name and content (a file object) of multipart/form-data."""
+        kind, options = parse_options_header(self.headers.get("content-type", ""))
+        size = self.headers.get("content-length")
+        parser = FormDataParser()
+        _, fields, files = parser.parse(self, kind, int(size) if size else None, options)
+        file = files.get("file")
+        return fields.to_dict(), file.filename or "" if file else "", file and file.stream
 
     def chunks(self) -> Iterator[bytes]:
         while chunk := self.read(CHUNK):
@@ -242,6 +255,7 @@ class BatchProvider:
     expires_after_s = 24 * 3600.0
     key = "batch-key-0123456789abcdef"
     errors_apart = False  # whether failed lines stand in a file for themselves
+    any_order = False  # whether results come in another order than the requests
 
     def __init__(self, port: int = 0, polls_to_finish: int | None = 2, share_done: float = 0.5):
         self.polls_to_finish, self.share_done = polls_to_finish, share_done
@@ -412,7 +426,8 @@ class BatchProvider:
     def move_on(self, batch: Batch) -> None:
         if batch.ended or batch.phase == "ending":
             return
-        if self.clock.now() >= batch.created_at + self.expires_after_s:
+        lasts_s = batch.expires_after_s or self.expires_after_s
+        if self.clock.now() >= batch.created_at + lasts_s:
             self._end(batch, "expired", self.share_done)
         elif batch.cancel_asked:
             self._end(batch, "cancelled", self.share_done)
@@ -433,7 +448,7 @@ class BatchProvider:
         names = ("results", "errors") if self.errors_apart else ("results",)
         stored = {name: self._new_result(batch, name) for name in names}
         opened = {name: file.path.open("wb") for name, file in stored.items()}
-        for number, line in enumerate(batch.file.lines()):
+        for number, line in self._in_order(batch):
             if number < done:
                 good, made = self._answer(batch, line)
             else:
@@ -450,6 +465,12 @@ class BatchProvider:
                 self.files[file.id] = file
                 setattr(batch, name, file)
         batch.phase, batch.ended_at = phase, self.clock.now()
+
+    def _in_order(self, batch: Batch) -> Iterator[tuple[int, bytes]]:
+        for remainder in (1, 0) if self.any_order else (None,):
+            for number, line in enumerate(batch.file.lines()):
+                if remainder is None or number % 2 == remainder:
+                    yield number, line
 
     def _new_result(self, batch: Batch, name: str) -> StoredFile:
         file_id = self.new_id("result-")
@@ -584,7 +605,7 @@ def _cut(environ) -> list[bytes]:
     connection = environ["emulator.socket"]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-    raise ConnectionResetError
+    raise ConnectionResetError(errno.ECONNRESET, "the emulator cut the connection")
 
 
 def _mid_line(path: Path) -> int:

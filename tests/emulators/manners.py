@@ -116,8 +116,8 @@ MANNERS: dict[str, Manner] = {
     "perplexity": Manner(),
     "dashscope": Manner(limit=(429, _DASHSCOPE_LIMIT, "limit_requests", {})),
     "dashscope-batch-chat": Manner(limit=(429, _DASHSCOPE_LIMIT, "limit_requests", {})),
-    # code 1302: https://docs.bigmodel.cn/cn/faq/api-code
-    "zhipu": Manner(limit=(429, "您的账户已达到速率限制", "1302", {})),
+    # code 1302 and its words: https://docs.bigmodel.cn/cn/api/rate-limit
+    "zhipu": Manner(limit=(429, "您的账户已达到速率限制,请您控制请求频率", "1302", {})),
     # https://github.com/anomalyco/opencode/issues/27796
     "moonshot": Manner(
         rejected={"temperature": "invalid temperature: only 1 is allowed for this model"},
@@ -132,7 +132,7 @@ MANNERS: dict[str, Manner] = {
         rejected=_GROQ,
         limit=(429, "Rate limit reached for model", "rate_limit_exceeded", {"Retry-After": "2"}),
     ),
-    # the list is an array: https://docs.together.ai/reference/models
+    # the list is an array: https://docs.together.ai/reference/models (could not be opened)
     "together": Manner(models_shape=lambda models: models),
     "fireworks": Manner(),
     "cerebras": Manner(rejected=_CEREBRAS, rejected_code="wrong_api_format"),

@@ -216,6 +216,11 @@ def test_the_probe_and_the_list_of_models(emulator):
         probe.list_models(wrong, SETTINGS)
 
 
+def test_an_endpoint_of_another_api_is_not_called_with_such_a_body(emulator):
+    found = finding(emulator, url="/v1/messages", api_format=ApiFormat.OPENAI)
+    assert (found.cause, emulator.calls) == (Cause.BAD_REQUEST, 0)
+
+
 def test_a_body_in_the_api_s_own_form_is_sent_as_it_is(emulator):
     found = finding(emulator, url="/v1/messages", fields={"max_tokens": 5, "system": "be"})
     assert found.cause is None, found

@@ -11,7 +11,7 @@ from simple_batch.engine.anthropic.answer_format import ANSWER_TOOL
 from simple_batch.engine.anthropic.stream import MessageReader
 from simple_batch.engine.classify import classify
 from simple_batch.engine.stream.errors import StreamBroken, StreamError
-from simple_batch.engine.stream.sse_events import EventParser
+from simple_batch.engine.stream.sse_events import EventParser, events_of
 from simple_batch.engine.transport import Reply
 
 from ..emulators.anthropic import AnthropicEmulator, Refused, event, pieces
@@ -205,7 +205,7 @@ def test_what_is_no_message_stays_as_it_came(body):
 
 def read(stream: bytes) -> MessageReader:
     reader = MessageReader()
-    for one in EventParser().feed(stream):
+    for one in events_of(EventParser().feed(stream)):
         reader.feed(one)
     return reader
 

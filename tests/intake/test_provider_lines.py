@@ -71,13 +71,24 @@ def test_lines_of_other_apis_become_chat_completions(tmp_path, written, messages
     assert (body["messages"], body["max_tokens"]) == (messages, 5)
 
 
+@pytest.mark.parametrize("url", ["/v1/messages", "https://api.anthropic.com/v1/messages"])
+def test_lines_in_the_form_of_the_messages_api_stay_as_they_are(tmp_path, url):
+    body = {"max_tokens": 5, "system": "be brief", "thinking": {"type": "adaptive"}, **BODY}
+    found = scanned(tmp_path, line(method="POST", url=url, body=body))
+    assert (found.good, found.first[0].url) == (1, "/v1/messages")
+    assert json.loads(found.first[0].body) == body
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
         (line(url="/v1/audio/speech", method="POST"), "must be one of /v1/chat"),
         (line(body={"model": "m", "input": "x"}), "its body does not tell the endpoint"),
         (line(body={"model": "m", "messages": "x"}), "must be a list; here it is text."),
-        ({"custom_id": "a", "params": {"messages": MESSAGES, "tools": []}}, "“tools” has no"),
+        (
+            {"custom_id": "a", "params": {"messages": MESSAGES, "tools": []}},
+            "“url”: “/v1/messages”",
+        ),
         ({"key": "a", "request": {"contents": [], "cachedContent": "c"}}, "“cachedContent” has no"),
     ],
 )

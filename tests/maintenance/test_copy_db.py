@@ -42,7 +42,7 @@ from .. import endpoint as e
 from .. import postgres
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..process import ROOT, environment, flask, run_py
+from ..process import ROOT, environment, flask, served
 from ..sample_images import png
 from ..store.test_migrations import fill
 
@@ -223,7 +223,7 @@ def exports(url: str, made: dict[str, int]) -> dict[tuple[str, str], bytes]:
 def objects(instance: Path, url: str) -> dict:
     """The objects that OpenAI's client sees; creates a batch if there is none."""
     secret = _secret(instance, url)
-    running = run_py(instance, SIMPLE_BATCH_DATABASE_URL=url)
+    running = served(instance, SIMPLE_BATCH_DATABASE_URL=url)
     try:
         with openai.OpenAI(base_url=f"{running.url}/v1", api_key=secret, max_retries=0) as client:
             if not client.batches.list().data:
@@ -474,7 +474,7 @@ def test_texts_that_postgresql_refuses_are_changed_and_named(instance, filled, t
 
 
 def test_refused_while_a_process_uses_either(instance, filled, target, tmp_path):
-    running = run_py(instance, SIMPLE_BATCH_DATABASE_URL=filled)
+    running = served(instance, SIMPLE_BATCH_DATABASE_URL=filled)
     try:
         result = copy(instance, filled, target)
         assert result.returncode == 1

@@ -14,6 +14,7 @@ from ..engine.simulation import REFUSAL_S, Unlimited, World
 
 LOOK_S = 0.01
 TRIP_S = 0.002  # from a worker to Redis and back
+MESSAGES = 3  # that an exchange may send to the workers (limit_coordinator.lua), or that it takes to subscribe
 
 
 class SlidingWindow:
@@ -55,7 +56,9 @@ class Workers:
         self.rng = random.Random(1)
         self.url = redis_server.fresh_url()
         self.admitted = self.refused = self.in_flight = self.most_in_flight = 0
-        self.workers = [Worker(self, number) for number in range(count)]
+        self.workers: list[Worker] = []
+        for _ in range(count):
+            self.join()
 
     def run(self, seconds):
         """Continue for some seconds; returns the calls admitted and refused in that time."""
@@ -81,13 +84,14 @@ class Worker:
         self.wants = None
         self.dead = False
         self.admitted = 0
+        self.unread = MESSAGES  # at most
         self.skew = 17.0 * number
         self.budget = LimitCoordinator(
             cluster.url, f"worker-{number}", clock=self.clock, server_clock=self.world
         )
         self.governor = _DemandGovernor(self)
         self.budget.attach(1, self.governor)
-        self.budget.exchange()
+        self._exchange()
         self._look()
 
     def clock(self):
@@ -131,11 +135,18 @@ class Worker:
         if self.dead:
             return
         self.governor._pump()
-        self.budget.listen(0)
+        if self.unread:  # to look into the socket takes longer than all the rest
+            self.unread -= 1
+            self.budget.listen(0)
         if self.budget.due:
-            self.budget.exchange()
-            self.budget._redis.ping()  # then Redis has sent its messages to the others
+            self._exchange()
         self.world.later(LOOK_S, self._look)
+
+    def _exchange(self):
+        self.budget.exchange()
+        self.budget._redis.ping()  # then Redis has sent its messages to the others
+        for worker in self.cluster.workers:
+            worker.unread += MESSAGES
 
 
 class _DemandGovernor(SharedGovernor):

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from simple_batch import export, insight
+from simple_batch.core import content
 from simple_batch.core.domain import Outcome
 from simple_batch.core.errors import UploadRejected
 from simple_batch.intake import Template
@@ -120,6 +121,57 @@ def test_answers_of_every_kind(start, add_claude, run, emulator):
     assert cells[0]["content"] == "You said: hello"
     assert "look" in cells[1]["content"]
     assert cells[3]["reasoning"] == "Let me think."
+
+
+def messages_line(words, **fields) -> dict:
+    body = {"max_tokens": 90, **chat(words, **fields)}
+    return {"custom_id": words, "method": "POST", "url": "/v1/messages", "body": body}
+
+
+def test_lines_in_the_api_s_own_form(start, add_claude, run, emulator):
+    """Sent as they are, with the model and the parameters of the connection; answered as all others."""
+    add_claude(model="claude-haiku-4-5", temperature=0.5)
+    tool = {"name": "look", "input_schema": SCHEMA}
+    thinking = {"type": "enabled", "budget_tokens": 2_000}
+    job, rows = run(
+        [
+            messages_line("hello", system="be brief"),
+            messages_line("call it", tools=[tool]),
+            messages_line("think", max_tokens=4_000, thinking=thinking, temperature=1),
+        ]
+    )
+    assert (job.succeeded, job.endpoint) == (3, "/v1/messages")
+    assert [row["outcome"] for row in rows] == ["ok", "tool_call", "ok"]
+    first = emulator.bodies[0]
+    assert (first["system"], first["temperature"], first["max_tokens"]) == ("be brief", 0.5, 90)
+    assert emulator.bodies[1]["tools"] == [tool]
+    assert rows[0]["response"]["choices"][0]["message"]["content"] == "You said: hello"
+    assert (rows[2]["usage"]["reasoning"], rows[2]["cost"] is not None) == (30, True)
+    with connected():
+        shown = insight.request_detail(job.id, 0)["messages"]
+    assert [message["role"] for message in shown] == ["system", "user"]
+
+
+def test_blocks_of_the_api_are_shown_as_parts():
+    image = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    call = {"type": "tool_use", "id": "1", "name": "look", "input": {"a": 1}}
+    messages = [
+        {"role": "user", "content": [{"type": "image", "source": image}]},
+        {"role": "assistant", "content": [call]},
+    ]
+    body = {"system": [{"type": "text", "text": "be brief"}], "messages": messages}
+    shown = content.conversation_of(body)
+    assert [message["parts"][0]["kind"] for message in shown] == ["text", "image", "call"]
+    assert shown[1]["parts"][0]["text"] == "data:image/png;base64,aGk="
+    assert shown[2]["parts"][0]["text"] == 'look({"a": 1})'
+
+
+def test_such_lines_need_a_connection_of_this_api(start, add_config, emulator, run):
+    add_config(emulator.url, "claude", model="m", key=KEY)
+    with pytest.raises(UploadRejected) as rejected:
+        run([messages_line("hello")])
+    assert "is Anthropic's Messages API" in str(rejected.value.faults[0])
+    assert emulator.calls == 0
 
 
 def test_a_field_that_the_api_has_nothing_like_is_asked_about(

@@ -15,7 +15,7 @@ from .. import endpoint as e
 from .. import postgres
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
-from ..process import flask, run_py
+from ..process import flask, served
 from ..store.test_postgres import cut
 from .test_job_run import agrees
 
@@ -130,8 +130,8 @@ def test_another_process_takes_over_from_one_that_is_killed(instance, database_u
             **where,
         )
         assert done.returncode == 0, done.stderr
-        first = run_py(instance, **where)
-        second = run_py(instance, **where)
+        first = served(instance, **where)
+        second = served(instance, **where)
         try:
             assert any("another process runs" in line for line in second.lines)
             done = flask(instance, "create-job", str(questions(400)), "--config", "test", **where)

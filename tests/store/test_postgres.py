@@ -369,6 +369,23 @@ def test_a_url_is_shown_without_its_password():
     assert SECRET not in str(raised.value)
 
 
+def test_closing_breaks_off_the_queries_of_others(url):
+    """A closed socket that a greenlet begins to wait for aborts the process."""
+    open_database(url, connections=4)
+    with connected():
+        database.execute_sql("SELECT 1").fetchone()  # opens the connection that the query uses
+
+    def query():
+        with connected():
+            database.execute_sql("SELECT pg_sleep(60)").fetchone()
+
+    querying = gevent.spawn(query)
+    gevent.sleep(0)  # it begins to wait; the loop has not looked at the socket yet
+    close_database()
+    with pytest.raises(peewee.OperationalError):
+        querying.get(timeout=30)
+
+
 def test_uploads_keep_booleans_and_defaults(opened):
     upload = Upload.create(path="p", filename="f" * 400, bytes=2**40, created_at=now_ms())
     assert Upload.get_by_id(upload.id).filename == "f" * 400  # no text has a bound

@@ -64,7 +64,7 @@ PART = 3
 
 
 def some(values: Sequence, place: str) -> Sequence:
-    """One in three values, other ones for other places; all values with EVERY_VALUE."""
+    """One in PART values, other ones for other places; all values with EVERY_VALUE."""
     return values if EVERY_VALUE else values[zlib.crc32(place.encode()) % PART :: PART]
 
 

@@ -15,7 +15,7 @@ from simple_batch.web import form_keys
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from ..process import flask, run_py
+from ..process import flask, served
 from . import hostile
 
 LINE = '{"messages": [{"role": "user", "content": "a question"}]}\n'
@@ -193,7 +193,7 @@ def test_posts_at_the_same_time_to_two_processes_make_one_job(instance, restart,
             "--key-stdin",
             stdin="sk-planted-0123456789\n",
         )
-        servers = [run_py(instance), run_py(instance)]
+        servers = [served(instance), served(instance)]
         try:
             browser = requests.Session()
             browser.trust_env = False
@@ -216,7 +216,7 @@ def test_posts_at_the_same_time_to_two_processes_make_one_job(instance, restart,
                 first = post(0)
                 for server in servers:
                     server.stop()
-                servers[:] = [run_py(instance), run_py(instance)]
+                servers[:] = [served(instance), served(instance)]
                 assert {post(0), post(1)} == {first}
             with ThreadPoolExecutor(20) as posting:
                 assert set(posting.map(post, range(20))) == {"/jobs/1"}

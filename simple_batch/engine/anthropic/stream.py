@@ -15,6 +15,7 @@ import msgspec
 
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from ..stream.errors import StreamBroken, StreamError
+from ..stream.repeated_chunk import RepeatedChunk
 from ..stream.sse_events import SseEvent
 
 # https://platform.claude.com/docs/en/api/errors
@@ -43,6 +44,7 @@ class MessageReader:
     def __init__(self) -> None:
         self.started = self.ended = False
         self.kept = 0
+        self.repeated: RepeatedChunk | None = None
         self._message: dict[str, Any] | None = None
         self._blocks: dict[int, _Block] = {}
         self._finished = False  # a stop reason has come

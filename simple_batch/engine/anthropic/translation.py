@@ -3,7 +3,7 @@
 import msgspec
 
 from ...core.domain import Cause, Endpoint, Verdict
-from ...core.stored_messages import NO_JSON, NOT_TRANSLATED, OTHER_ENDPOINT
+from ...core.stored_messages import NEEDS_MESSAGES_API, NO_JSON, NOT_TRANSLATED, OTHER_ENDPOINT
 from ..transport import Reply, TransportFailure
 from .answer_body import chat_completion
 from .no_counterpart import NoCounterpart
@@ -42,6 +42,14 @@ def request(path: str, body: bytes) -> tuple[str, bytes]:
         raise TransportFailure(
             Cause.BAD_REQUEST, missing.message, Verdict.FINAL, parameter=missing.parameter
         ) from None
+
+
+def check_other(path: str) -> None:
+    """Raises TransportFailure for a call of the Messages API at an endpoint of another API, whose answer
+    could not be read."""
+    if path == MESSAGES:
+        why = NEEDS_MESSAGES_API(url=path)
+        raise TransportFailure(Cause.BAD_REQUEST, why, Verdict.FINAL)
 
 
 def answer(reply: Reply) -> Reply:

@@ -36,6 +36,7 @@ from ..echoed_secrets import EchoedSecrets
 from ..guarded_adapter import GuardedAdapter
 from ..request_headers import headers_of
 from ..request_urls import RequestUrls
+from ..surrogates import mended
 from ..transport import CONNECT_S, Reply, TransportFailure, failure_of, session_of
 from .batch_client import ResultsCutOff
 from .call_refusals import check_is_results, refusal_of
@@ -66,7 +67,7 @@ class BatchCalls:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._call_s = settings.BATCH_CALL_TIMEOUT
-        self._max_body = settings.MAX_ANSWER_BYTES
+        self.max_line = settings.MAX_ANSWER_BYTES  # of an answer, and of a line of results
 
     def get(self, path: str) -> Any:
         """The JSON of an answer, decoded."""
@@ -138,7 +139,7 @@ class BatchCalls:
         if refusal is not None:
             raise refusal
         try:
-            return _decode(reply.body or b"null")
+            return _decode(mended(reply.body) or b"null")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER()) from None
 
@@ -162,8 +163,8 @@ class BatchCalls:
         while block := response.raw.read(BLOCK, decode_content=False):
             for piece in unpacker.feed(block):
                 body += piece
-                if len(body) > self._max_body:
-                    raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
+                if len(body) > self.max_line:
+                    raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self.max_line:,}"))
         return bytes(body)
 
     def _write(self, response: requests.Response, to: Path) -> None:

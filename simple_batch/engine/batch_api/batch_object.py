@@ -15,6 +15,7 @@ from .batch_client import MARKER_KEY, BatchError, RemoteBatch, RemoteState
 from .call_refusals import queue_is_full
 
 MAX_ERRORS = 1_000
+MAX_TEXT, MAX_WORD = 2_000, 100  # characters
 _STATES = {
     RemoteState.VALIDATING: "validating validate",
     RemoteState.RUNNING: "in_progress inprogress progress running processing process finalizing queued queueing "
@@ -31,6 +32,11 @@ _LISTS = ("data", "batches", "jobs", "files", "items")
 _PREFIX = re.compile(r"^(?:job_state|batch_state|job_status|batch_status|state|status|batch|job)_")
 _MS_FROM = 100_000_000_000  # what is larger is no time in seconds (it would be the year 5138)
 _FAR = 253_402_300_800_000  # ms: the year 10000
+
+
+def storable(text: str, most: int = MAX_TEXT) -> str:
+    """A provider's text without keys, cut to ``most`` characters, without what no database keeps."""
+    return redact(text[: 4 * most])[:most].replace("\x00", "�").encode(errors="replace").decode()
 
 
 def state_of(status: str) -> RemoteState:
@@ -73,7 +79,7 @@ def _list_in(data: dict[str, Any]) -> list[Any] | None:
 
 def remote_batch(data: dict[str, Any]) -> RemoteBatch:
     """The batch that an object with an id describes."""
-    status = str(data.get("status") or data.get("state") or "")
+    status = storable(str(data.get("status") or data.get("state") or ""), MAX_WORD)
     state = state_of(status)
     total, succeeded, failed = _counts(data)
     if state is RemoteState.VALIDATING and not total:
@@ -139,13 +145,13 @@ def _errors(data: dict[str, Any]) -> tuple[BatchError, ...]:
 
 def _error(item: Any) -> BatchError:
     if not isinstance(item, dict):
-        message = redact(str(item))
+        message = storable(str(item))
         return BatchError("", message, enqueued=queue_is_full("", message))
     code = str(item.get("code") or item.get("type") or "")
-    message = redact(read_error_value(item).words or code)
+    message = storable(read_error_value(item).words or code)
     line = _number(item.get("line", item.get("line_number")))
     return BatchError(
-        redact(code),
+        storable(code, MAX_WORD),
         message,
         line if line and line > 0 else None,
         _text(item.get("param")),

@@ -16,6 +16,7 @@ from ...core.stored_messages import HTML_ANSWER, NO_JSON_ANSWER
 from ..adapter import BLOCK
 from ..classify import Classification, classify
 from ..error_text import ErrorBody, read_error
+from ..surrogates import mended
 from ..transport import Reply, TransportFailure
 from .batch_client import BatchCallFailed
 
@@ -93,7 +94,7 @@ def check_is_results(path: Path) -> None:
         page = first.lstrip()[:1] == b"<"
         raise TransportFailure(Cause.BAD_RESPONSE, HTML_ANSWER() if page else NO_JSON_ANSWER())
     refusal = refusal_of(Reply(200, {}, first), of_file=True) if alone else None
-    if refusal is not None and msgspec.json.decode(first).keys() <= _OF_ERRORS:
+    if refusal is not None and msgspec.json.decode(mended(first)).keys() <= _OF_ERRORS:
         raise refusal
 
 
@@ -112,7 +113,7 @@ def _is_queue_full(error: ErrorBody, finding: Classification) -> bool:
 def _says_error(body: bytes) -> bool:
     """Whether an answer of a good status is an error: it names one and is no object of the API."""
     try:
-        data: Any = msgspec.json.decode(body)
+        data: Any = msgspec.json.decode(mended(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     if not isinstance(data, dict) or _has_object(data):

@@ -15,7 +15,7 @@ import msgspec
 
 from ...core.domain import Cause, Endpoint, Verdict
 from ...core.settings import Settings
-from ...core.stored_messages import NO_BATCH_ANSWER
+from ...core.stored_messages import ANSWER_TOO_LARGE, NO_BATCH_ANSWER
 from ..transport import TransportFailure
 from .batch_calls import BatchCalls
 from .batch_client import (
@@ -28,6 +28,7 @@ from .batch_client import (
     ResultsCutOff,
 )
 from .batch_object import epoch_ms, listed, remote_batch, unwrapped
+from .line_reader import lines_of
 from .openai_lines import line_result
 from .profiles import BatchProfile
 from .result_file import unfinished
@@ -154,11 +155,12 @@ class OpenAIBatches:
             self._calls.download(place if whole_url else f"/files/{_quoted(place)}/content", path)
 
     def read(self, path: Path) -> Iterator[LineResult]:
-        with path.open("rb") as file:
-            for line in file:
-                line = line.strip()
-                if line:
-                    yield line_result(self._calls.without_secrets(line))
+        most = self._calls.max_line
+        for line in lines_of(path, most):
+            if line is None:
+                yield LineResult("", None, message=ANSWER_TOO_LARGE(bytes=f"{most:,}"))
+            else:
+                yield line_result(self._calls.without_secrets(line))
 
     def delete(self, batch: RemoteBatch) -> None:
         for place in (batch.input_file, *batch.results):
@@ -204,12 +206,16 @@ class OpenAIBatches:
 
     def _wait_until_processed(self, file: dict[str, Any]) -> None:
         """Azure refuses to create a batch of a file that it has not looked at; that takes seconds."""
-        for _ in range(PROCESSING_LOOKS):
+        for number in range(PROCESSING_LOOKS):
             if str(file.get("status", "")).lower() not in _PROCESSING:
                 return
-            file = _object(self._calls.get(f"/files/{_quoted(str(file['id']))}"))
-            if str(file.get("status", "")).lower() in _PROCESSING:
+            if number:
                 gevent.sleep(PROCESSING_S)
+            try:
+                file = _object(self._calls.get(f"/files/{_quoted(str(file['id']))}"))
+            except BatchCallFailed as refused:
+                if refused.finding.verdict not in (Verdict.RETRY, Verdict.WAIT):
+                    return  # the call that creates the batch will show what the file is worth
 
     def _delete_file(self, file_id: str) -> None:
         try:

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from ...core.redaction import redact
 from ...core.stored_messages import LINE_NOT_RUN, RESULT_LINE_UNREADABLE
 from ..error_text import read_error_value
+from ..surrogates import mended
 from ..transport import Reply
 from .batch_client import LineResult
+from .batch_object import MAX_WORD, storable
 
 _NONE = msgspec.Raw()
 _EMPTY = (b"", b"null", b"{}", b"[]", b'""')
@@ -49,18 +50,26 @@ _any = msgspec.json.Decoder().decode
 
 def line_result(line: bytes) -> LineResult:
     """What one line says. A line that is no result has the id ""."""
-    found: _Line | _LenientLine
-    try:
-        try:
-            found = _line(line)
-        except msgspec.ValidationError:
-            found = _lenient(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    found = _decoded(line) or _decoded(mended(line))
+    if found is None:
         return LineResult("", None, message=RESULT_LINE_UNREADABLE())
     line_id = found.custom_id if isinstance(found.custom_id, str | int) else ""
     if found.response is None:
         return _without_answer(str(line_id), bytes(found.error))
     return _with_response(str(line_id), found.response, bytes(found.error))
+
+
+def _decoded(line: bytes) -> _Line | _LenientLine | None:
+    try:
+        return _line(line)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    try:
+        return _lenient(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _with_response(
@@ -89,10 +98,11 @@ def _without_answer(line_id: str, error: bytes) -> LineResult:
     if isinstance(value, dict) and isinstance(value.get("error"), dict | str):
         value = value["error"]
     if not isinstance(value, dict):
-        return LineResult(line_id, None, NOT_RUN, redact(str(value)))
+        return LineResult(line_id, None, NOT_RUN, storable(str(value)))
     code = value.get("code") or value.get("type") or NOT_RUN
     words = read_error_value(value).words
-    return LineResult(line_id, None, redact(str(code)), redact(words) or LINE_NOT_RUN())
+    code = storable(str(code), MAX_WORD)
+    return LineResult(line_id, None, code, storable(words) or LINE_NOT_RUN())
 
 
 def _plain(body: bytes) -> bytes:
@@ -100,7 +110,7 @@ def _plain(body: bytes) -> bytes:
     if body[:1] != b'"':
         return body
     text = _any(body)
-    return text.encode() if text.lstrip()[:1] in ("{", "[") else body
+    return text.encode(errors="replace") if text.lstrip()[:1] in ("{", "[") else body
 
 
 def _is_error(body: bytes) -> bool:

@@ -11,9 +11,11 @@ from requests.exceptions import ContentDecodingError
 from ...core.redaction import redact
 from ...core.stored_messages import DAMAGED_ENCODING, RESULTS_CUT_OFF, UNKNOWN_ENCODING
 from ..adapter import BLOCK
+from ..surrogates import mended
 from .batch_client import ResultsCutOff
 
 _decode = msgspec.json.Decoder().decode
+_MOST = 1 << 26  # bytes of a line that is looked at
 
 
 class Unpacker:
@@ -60,16 +62,19 @@ def check_last_line(path: Path) -> None:
     if not last:
         return
     try:
-        _decode(last)
+        _decode(mended(last))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ResultsCutOff(RESULTS_CUT_OFF()) from None
 
 
 def _last_line(path: Path) -> bytes:
-    """What stands behind the last line break."""
+    """What stands behind the last line break; nothing where that is too long."""
     with path.open("rb") as file:
-        place, parts = file.seek(0, os.SEEK_END), []
+        end = place = file.seek(0, os.SEEK_END)
+        parts: list[bytes] = []
         while place:
+            if end - place > _MOST:
+                return b""
             size = min(BLOCK, place)
             place -= size
             file.seek(place)

@@ -3,7 +3,7 @@
 
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import gevent
 import msgspec
@@ -12,8 +12,8 @@ from requests.exceptions import ContentDecodingError
 from ...core.redaction import redact
 from ...core.stored_messages import DAMAGED_ENCODING, TRUNCATED_ENCODING, UNKNOWN_ENCODING
 from .errors import StreamBroken, StreamError
-from .sse_events import EventParser, SseEvent
-from .stream_reader import Reader
+from .sse_events import EventParser, events_of
+from .stream_reader import Reader, read_events
 
 _BLOCK = 65_536
 _SNIFFED = 64  # bytes that tell a stream from another body
@@ -88,11 +88,13 @@ class StreamBody:
         """Take up bytes of the body; True where the first token is among them. Raises StreamBroken,
         ContentDecodingError."""
         started = self.first_token_s
-        for block in self._blocks(data):
-            self._take(block)
-            if self.kept > self._most:
-                self.too_large = True
-                break
+        if self._inflater is None:
+            self._take(data)
+        else:
+            for block in self._unpacked(self._inflater, data):
+                self._take(block)
+                if self.too_large:
+                    break
         return started is None and self.first_token_s is not None
 
     def body(self) -> bytes:
@@ -108,12 +110,8 @@ class StreamBody:
             return self._reader.body()
         return bytes(self._plain) if self._status < 300 else _error_of(bytes(self._plain))
 
-    def _blocks(self, data: bytes) -> Iterator[bytes]:
+    def _unpacked(self, inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         """The same bytes unpacked, a block at a time."""
-        inflater = self._inflater
-        if inflater is None:
-            yield data
-            return
         block = b""
         while (data or len(block) == _BLOCK) and not inflater.eof:
             try:
@@ -127,30 +125,30 @@ class StreamBody:
 
     def _take(self, block: bytes) -> None:
         if self._is_stream is None:
-            self._plain += block if self._plain else block.lstrip(_BLANK)
-            self._is_stream = _is_stream(self._plain) if self._status < 300 else False
-            if not self._is_stream:
-                return
-            block = bytes(self._plain)
-            self._plain.clear()
+            block = self._begun_with(block)
         if not self._is_stream:
             self._plain += block
-            return
-        if not self.ended:
+        elif not self.ended:
             self._read(self._parser.feed(block))
+        self.too_large = self.kept > self._most
 
-    def _read(self, events: Iterable[SseEvent]) -> None:
-        reader = self._reader
-        feed = reader.feed
+    def _begun_with(self, block: bytes) -> bytes:
+        """Find out what the first bytes begin; returns those to be taken up."""
+        self._plain += block if self._plain else block.lstrip(_BLANK)
+        self._is_stream = _is_stream(self._plain) if self._status < 300 else False
+        if not self._is_stream:
+            return b""
+        block = bytes(self._plain)
+        self._plain.clear()
+        return block
+
+    def _read(self, lines: str) -> None:
         try:
-            for event in events:
-                feed(event)
-                if reader.ended:
-                    break
+            read_events(self._reader, lines)
         except StreamError as error:
             self._error = error
             return
-        if self.first_token_s is None and reader.started:
+        if self.first_token_s is None and self._reader.started:
             self.first_token_s = time.monotonic() - self._began
 
     def _take_rest(self) -> None:
@@ -160,7 +158,7 @@ class StreamBody:
         if event is None or self.ended or not _is_whole(event.data):
             return
         self._parser = EventParser()
-        self._read([event])
+        self._read(event.lines + "\n\n")
 
 
 def _is_stream(begins: bytes | bytearray) -> bool | None:
@@ -177,7 +175,7 @@ def _error_of(body: bytes) -> bytes:
     """The body of an error; where an endpoint sends it as an event, what that says."""
     if not _is_stream(body):
         return body
-    events = EventParser().feed(body + b"\n\n")
+    events = events_of(EventParser().feed(body + b"\n\n"))
     return next((event.data.encode() for event in events if _is_whole(event.data)), body)
 
 

@@ -1,9 +1,9 @@
 """Chunks of chat completions and of completions → the answer
 (platform.openai.com/docs/api-reference/chat-streaming, read 2026-11-28).
 
-Nearly all chunks add a piece of text and nothing else. One that is like the one before is not even decoded
-(repeated_chunk.py), the others are decoded into small structs. What has another field, a tool call or an
-end goes the longer way.
+Nearly all chunks add a piece of text and nothing else. Those that are like the one before are not even
+decoded (repeated_chunk.py), the others are decoded into small structs. What has another field or a tool
+call goes the longer way.
 """
 
 from collections.abc import Iterable
@@ -24,6 +24,7 @@ _SIGNS_OF_LIFE = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 _CHOICE = 500  # bytes of memory, about
 _WITHOUT_SHORT_WAY = 8  # chunks in a row that had to go the longer way: then all do
+_WITHOUT_PATTERN = 8  # patterns in a row that no chunk followed: then there are no more
 # what a chunk has that the whole answer has not, or that is put together below
 _OF_CHUNKS = frozenset({"object", "choices", "usage", "obfuscation", "error"})
 
@@ -43,14 +44,13 @@ class _Choice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     delta: _Delta | None = None
     text: str | None = None
     logprobs: None = None
-    finish_reason: None = None
+    finish_reason: str | None = None
     stop_reason: None = None
     native_finish_reason: None = None
 
 
 class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """A chunk that adds text alone. What stands in the fields beside ``choices`` is known from the first
-    chunk; ``usage`` is that of the answer so far, where an endpoint repeats it."""
+    """A chunk that adds text, an end or the usage; some endpoints repeat the usage so far."""
 
     choices: list[_Choice] = []
     id: str | None = None
@@ -65,6 +65,8 @@ class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     error: None = None
 
 
+# fields of a chunk that are the answer's, of which the last one counts that is not null
+_HEAD = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")
 _NOTHING = _Delta()
 _chunk = msgspec.json.Decoder(_Chunk).decode
 _any = msgspec.json.Decoder().decode
@@ -120,18 +122,14 @@ class CompletionsReader:
         self._head: dict[str, Any] = {}
         self._choices: dict[int, _ChoiceParts] = {}
         self._usage: Any = None
-        self._chunks = self._long_ways = 0
-        self._repeated: RepeatedChunk | None = None
+        self._chunks = self._long_ways = self._unused_patterns = 0
+        self.repeated: RepeatedChunk | None = None
 
     def feed(self, event: SseEvent) -> None:
-        data, known = event.data, self._repeated
-        if known is not None and event.event == "message":
-            text = known.text_of(data)
-            if text is not None:
-                known.write(text)
-                self.kept += len(text) if text.isascii() else 3 * len(text)
-                return
-            self._repeated = None
+        data, known = event.data, self.repeated
+        if known is not None:
+            self._unused_patterns = 0 if known.used else self._unused_patterns + 1
+            self.repeated = None
         if data == _DONE or data.strip() == _DONE:
             self.ended = bool(self._chunks)
         elif event.event == "error":
@@ -141,7 +139,7 @@ class CompletionsReader:
             if self._chunks == 1 or self._long_ways >= _WITHOUT_SHORT_WAY:
                 self._take(data)
             else:
-                self._take_text(data)
+                self._take_text(event)
 
     def body(self) -> bytes:
         finished = sum(parts.finish_reason is not None for parts in self._choices.values())
@@ -169,19 +167,23 @@ class CompletionsReader:
 
     # --- a chunk of text alone ------------------------------------------------------------------
 
-    def _take_text(self, data: str) -> None:
+    def _take_text(self, event: SseEvent) -> None:
         try:
-            chunk = _chunk(data)
+            chunk = _chunk(event.data)
         except _FAULTS:
             self._long_ways += 1
-            self._take(data)
+            self._take(event.data)
             return
         self._long_ways = 0
+        for name in _HEAD:
+            value = getattr(chunk, name)
+            if value is not None:
+                self._head[name] = value
         added = [self._add_all(choice) for choice in chunk.choices]
         if chunk.usage and bytes(chunk.usage) != b"null":
             self._usage = chunk.usage.copy()
-        elif len(added) == 1 and len(added[0]) == 1:
-            self._repeated = self._pattern(data, chunk.choices[0].index, *added[0][0])
+        elif len(added) == 1 and len(added[0]) == 1 and not chunk.choices[0].finish_reason:
+            self._expect_more(event.lines, chunk.choices[0].index, *added[0][0])
 
     def _add_all(self, choice: _Choice) -> list[tuple[str, str]]:
         """Add the texts of a choice; returns their names and pieces."""
@@ -197,16 +199,28 @@ class CompletionsReader:
         parts = self._parts(choice.index)
         for name, piece in added:
             self._add(parts, name, piece)
+        parts.finish_reason = choice.finish_reason or parts.finish_reason
         return added
 
-    def _pattern(self, data: str, index: int, name: str, piece: str) -> RepeatedChunk | None:
-        write = self._choices[index].texts[name].write
-        return None if write is None else repeated_chunk(data, name, piece, write)
+    def _expect_more(self, lines: str, index: int, name: str, piece: str) -> None:
+        """Have chunks like this one read together."""
+        texts = self._choices[index].texts[name]
+        if texts.write is None or self._unused_patterns >= _WITHOUT_PATTERN:
+            return
+
+        def add(text: str) -> None:
+            texts.add(text)
+            self._grow(text)
+
+        self.repeated = repeated_chunk(lines, name, piece, add)
 
     def _add(self, parts: _ChoiceParts, name: str, piece: str) -> None:
         parts.add_text(name, piece)
-        self.kept += len(piece) if piece.isascii() else 3 * len(piece)
+        self._grow(piece)
         self.started = True
+
+    def _grow(self, text: str) -> None:
+        self.kept += len(text) if text.isascii() else 3 * len(text)
 
     def _parts(self, index: int) -> _ChoiceParts:
         parts = self._choices.get(index)

@@ -10,6 +10,7 @@ import msgspec
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
 from .completions import error_of
 from .errors import StreamBroken, StreamError
+from .repeated_chunk import RepeatedChunk
 from .sse_events import SseEvent
 
 _LAST = frozenset(
@@ -47,6 +48,7 @@ class ResponsesReader:
     def __init__(self) -> None:
         self.started = self.ended = False
         self.kept = 0
+        self.repeated: RepeatedChunk | None = None
         self._items: dict[int, bytes] = {}
         self._whole: bytes | None = None
 

@@ -6,6 +6,8 @@ that begins with a colon is a comment, several data lines are joined by LF. ``id
 no use here: a POST is never repeated by the reader.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 _BOM = b"\xef\xbb\xbf"
@@ -14,10 +16,11 @@ _END = b"\n\n"
 
 class SseEvent(msgspec.Struct, gc=False):
     """One event. ``event`` is its type, "message" where it names none; ``data`` is its data lines joined
-    by LF."""
+    by LF; ``lines`` are all its lines as they came, without the empty one."""
 
     event: str
     data: str
+    lines: str
 
 
 class EventParser:
@@ -36,32 +39,27 @@ class EventParser:
     def size(self) -> int:
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> list[SseEvent]:
-        """The events that are complete with these bytes."""
+    def feed(self, data: bytes) -> str:
+        """The lines of the events that are complete with these bytes, each with the empty line that ends
+        it."""
         buffer = self._buffer
         buffer += self._with_lf(data)
         if self._at_start and not self._skip_start():
-            return []
+            return ""
         end = buffer.rfind(_END, self._searched)
         if end < 0:
             self._searched = max(0, len(buffer) - 1)
-            return []
+            return ""
         # cut between events, so decoding all at once is decoding each
-        blocks = buffer[:end].decode("utf-8", "replace").split("\n\n")
+        lines = buffer[: end + 2].decode("utf-8", "replace")
         del buffer[: end + 2]
         self._searched = max(0, len(buffer) - 1)
-        events = []
-        for block in blocks:
-            if block.startswith("data: ") and "\n" not in block:  # nearly all are such
-                events.append(SseEvent("message", block[6:]))
-            elif (event := _event(block)) is not None:
-                events.append(event)
-        return events
+        return lines
 
     def rest(self) -> SseEvent | None:
         """The event that the last bytes hold without the empty line that would end it. The standard
         drops it; the caller decides."""
-        return _event(self._buffer.decode("utf-8", "replace"))
+        return event_of(self._buffer.decode("utf-8", "replace"))
 
     def _with_lf(self, data: bytes) -> bytes:
         if self._after_cr and data:
@@ -84,14 +82,23 @@ class EventParser:
         return True
 
 
-def _event(block: str) -> SseEvent | None:
-    """The event of a block of lines; None where it has no data."""
+def events_of(lines: str) -> Iterator[SseEvent]:
+    """The events of the lines that ``EventParser.feed`` returned."""
+    for block in lines.split("\n\n"):
+        if (event := event_of(block)) is not None:
+            yield event
+
+
+def event_of(lines: str) -> SseEvent | None:
+    """The event of these lines; None where it has no data."""
+    if lines.startswith("data: ") and "\n" not in lines:  # nearly all are such
+        return SseEvent("message", lines[6:], lines)
     kind, data = "message", []
-    for line in block.split("\n"):
+    for line in lines.split("\n"):
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":
             data.append(value)
         elif name == "event":
             kind = value or "message"
-    return SseEvent(kind, "\n".join(data)) if data else None
+    return SseEvent(kind, "\n".join(data), lines) if data else None

@@ -227,6 +227,7 @@ def test_what_comes_in_place_of_results_is_not_kept(body, failure, tmp_path):
         b'{"custom_id":"r0","error":{"message":"no"}}',
         b'{"error":{"message":"no"},"custom_id":"r0"}\n{"custom_id":"r1"}\n',
         b'{"custom_id":"r0","resp\n{"custom_id":"r1"}\n',
+        b'{"custom_id":"r0","text":"\\ud83d"}',
     ],
 )
 def test_results_that_are_errors_are_results(body, tmp_path):

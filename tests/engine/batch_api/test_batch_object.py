@@ -173,6 +173,18 @@ def test_a_refusal_in_whatever_form(status, body, enqueued):
     assert failed.finding.cause is not None
 
 
+def test_texts_of_a_provider_can_be_stored_and_hold_no_key():
+    key = "sk-planted-secret-0123456789"
+    for text in ("a\x00b", "x" * 1_000_000, f"wrong key {key}", key * 200):
+        error = {"code": text, "message": text}
+        batch = remote_batch({"id": "b", "status": text, "errors": [error, text]})
+        line = line_result(msgspec.json.encode({"custom_id": "r0", "error": error}))
+        found = [batch.status, line.code, line.message]
+        found += [part for one in batch.errors for part in (one.code, one.message)]
+        for each in found:
+            assert "\x00" not in each and key not in each and len(each) <= 2_000
+
+
 def test_a_long_message_is_judged_soon():
     text = ("limit reached queue batch " * 10_000)[:100_000]
     began = time.process_time()
@@ -249,6 +261,17 @@ def test_a_line_in_whatever_form(line, status, code):
         assert result.reply.body == b'{"choices":[]}'
     if result.reply is None:
         assert result.message
+
+
+def test_half_an_emoji_spoils_no_line():
+    half = b'"a\\ud83d"'
+    for body in (b'{"choices":[%s]}' % half, b'"{\\"choices\\":[\\"\\ud83d\\"]}"'):
+        line = b'{"custom_id":"r1","response":{"status_code":200,"body":%s},"error":null}' % body
+        result = line_result(line)
+        assert result.line_id == "r1" and result.reply.status == 200
+        msgspec.json.decode(result.reply.body)
+    result = line_result(b'{"custom_id":"r1","response":null,"error":{"message":%s}}' % half)
+    assert (result.line_id, result.reply) == ("r1", None) and result.message
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"7", b'{"custom_id":', b"\xff\xfe", b"null"])

@@ -174,6 +174,23 @@ def test_a_list_that_is_none_is_not_taken_for_an_empty_one(answer, tmp_path):
                 find()
 
 
+def test_a_file_that_cannot_be_asked_about_is_uploaded_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(MisbehavingEndpoint, "_next", _next_of_any_body)
+    pending = e.http(200, {"id": "file-1", "status": "pending"})
+    with MisbehavingEndpoint(pending, e.error(404, "Invalid URL")) as endpoint:
+        fields = {"provider": "azure"}
+        client = open_client(
+            Endpoint(1, "a", endpoint.base_url, "", Defaults("m"), **fields), SETTINGS
+        )
+        assert client.upload(part_of(client, tmp_path, ["one"])) == "file-1"
+        assert endpoint.calls == 2
+
+
+def _next_of_any_body(endpoint, head, body):
+    endpoint.calls += 1
+    return endpoint.script.pop(0) if len(endpoint.script) > 1 else endpoint.script[0]
+
+
 @pytest.mark.parametrize("answer", [e.http(200, b""), e.http(200, {"object": "batch"})])
 def test_a_batch_without_an_id_may_exist(answer, tmp_path):
     with MisbehavingEndpoint(answer) as endpoint:
@@ -278,6 +295,15 @@ def test_lines_of_every_kind_are_passed_on_as_they_are(client, emulator, tmp_pat
     assert (zero.reply, zero.code) == (None, NOT_RUN)
     broken = next(result for result in found if result.line_id == "")
     assert broken.reply is None and "not valid" in broken.message
+
+
+def test_a_line_that_is_too_long_is_no_result_and_not_held(client, tmp_path):
+    path = tmp_path / "results.jsonl"
+    good = b'{"custom_id":"r%d","response":{"status_code":200,"body":{}}}\n'
+    path.write_bytes(good % 1 + b"x" * (SETTINGS.MAX_ANSWER_BYTES * 3) + b"\n\n" + good % 2)
+    found = list(client.read(path))
+    assert [result.line_id for result in found] == ["r1", "", "r2"]
+    assert "longer" in found[1].message
 
 
 def test_a_download_elsewhere_is_followed_without_the_key(client, emulator, tmp_path):

@@ -2,10 +2,13 @@
 
 import pytest
 
+from simple_batch.core import context
 from simple_batch.core.domain import Defaults, Endpoint
 from simple_batch.engine.batch_api.openai_batches import OpenAIBatches
 from simple_batch.engine.batch_api.opening import KINDS, open_client, profile_to_use
 from simple_batch.services import provider_gallery
+from simple_batch.store.configs import endpoint_of
+from simple_batch.store.database import connected
 
 from .openai_client import SETTINGS
 
@@ -36,6 +39,15 @@ def test_the_kind_that_is_asked_for_goes_before_that_of_the_config():
     assert isinstance(opened("openai", batch_api="none", kind="openai"), OpenAIBatches)
     assert opened("openai", kind="none") is None
     assert opened("openai", kind="unknown") is None
+
+
+def test_a_config_names_the_kind_of_its_batch_api(app, add_config):
+    config = add_config("http://127.0.0.1:9/v1")
+    with app.app_context(), connected():
+        for kind, opens in (("", False), ("openai", True), ("none", False)):
+            config.batch_api = kind
+            endpoint = endpoint_of(config, context.vault())
+            assert (open_client(endpoint, SETTINGS) is not None) == opens
 
 
 def test_limits_are_in_openais_form():

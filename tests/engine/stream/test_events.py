@@ -2,7 +2,7 @@
 
 import pytest
 
-from simple_batch.engine.stream.sse_events import EventParser
+from simple_batch.engine.stream.sse_events import EventParser, events_of
 
 WHOLE = "\ufeff: hello\nevent: delta\ndata: 你好\ndata: two 🎉\nid: 7\nretry: 9\n\ndata:bare\n\n: c\n\ndata\n\n"
 EXPECTED = [("delta", "你好\ntwo 🎉"), ("message", "bare"), ("message", "")]
@@ -11,7 +11,9 @@ EXPECTED = [("delta", "你好\ntwo 🎉"), ("message", "bare"), ("message", "")]
 def parsed(data: bytes, size: int) -> list[tuple[str, str]]:
     parser = EventParser()
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    return [(event.event, event.data) for piece in pieces for event in parser.feed(piece)]
+    return [
+        (event.event, event.data) for piece in pieces for event in events_of(parser.feed(piece))
+    ]
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
@@ -58,6 +60,6 @@ def test_a_long_event_in_many_packets_is_searched_once():
     """A megabyte in packets of 100 bytes takes no time that grows with its square."""
     parser, events = EventParser(), []
     for _ in range(10_000):
-        events += parser.feed(b"x" * 100 if parser.size else b"data: " + b"x" * 94)
-    events += parser.feed(b"\n\n")
+        events += events_of(parser.feed(b"x" * 100 if parser.size else b"data: " + b"x" * 94))
+    events += events_of(parser.feed(b"\n\n"))
     assert [len(event.data) for event in events] == [999_994]

@@ -1,23 +1,25 @@
 """Chunks put together are the answer that a call without a stream would have given."""
 
 import json
+import random
 
 import pytest
 
 from simple_batch.core.domain import Outcome
 from simple_batch.engine.answer_outcome import outcome_of
+from simple_batch.engine.stream.body import StreamBody
 from simple_batch.engine.stream.completions import CompletionsReader
 from simple_batch.engine.stream.errors import StreamBroken, StreamError
 from simple_batch.engine.stream.responses import ResponsesReader
-from simple_batch.engine.stream.sse_events import EventParser
+from simple_batch.engine.stream.sse_events import EventParser, events_of
+from simple_batch.engine.stream.stream_reader import read_events
 
 from ...emulators import streams as s
 
 
 def read(events, reader=None) -> dict:
     reader = reader or CompletionsReader()
-    for event in EventParser().feed(b"".join(events)):
-        reader.feed(event)
+    read_events(reader, EventParser().feed(b"".join(events)))
     return json.loads(reader.body())
 
 
@@ -64,6 +66,80 @@ def test_a_text_of_any_characters(size, escaped, separators):
         events.append(s.event(json.dumps(data, ensure_ascii=escaped, separators=separators)))
     found = read([*events, s.chunk({}, finish_reason="stop")])["choices"][0]["message"]["content"]
     assert found == text + "".join(reversed(pieces))
+
+
+WORDS = [
+    "plain",
+    " ",
+    "\n",
+    'a"b',
+    "\\",
+    "\\\\",
+    '","',
+    '"},',
+    "中",
+    "🎉",
+    "\x00",
+    "\t",
+    "]}}",
+    "data: x",
+]
+EXTRAS = [
+    s.chunk({"reasoning": "r"}),
+    s.chunk({"content": ""}),
+    s.chunk({"content": "i"}, index=1),
+    s.chunk({"content": "u"}, usage=s.USAGE),
+    s.chunk({"content": "m"}, model="another"),
+    b": a comment\n\n",
+    b"\n",
+    s.event("…", "ping"),
+]
+
+
+def one_by_one(data: bytes) -> dict:
+    """The answer, with each chunk decoded."""
+    reader = CompletionsReader(choices=2)
+    for event in events_of(EventParser().feed(data)):
+        reader.feed(event)
+    return json.loads(reader.body())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_chunks_read_together_are_those_read_one_by_one(seed):
+    """Any texts, other events in between, and any cuts."""
+    draw = random.Random(seed)
+    head = draw.choice([{}, {"usage": None}, {"obfuscation": "zz", "created": 7}])
+    events = []
+    for _ in range(draw.randrange(400)):
+        piece = draw.choice(WORDS[: draw.randrange(1, len(WORDS) + 1)])
+        events.append(s.chunk({"content": piece}, **head))
+        if draw.random() < 0.05:
+            events.append(draw.choice(EXTRAS))
+    events += [s.chunk({}, index=index, finish_reason="stop") for index in (0, 1)]
+    data = b"".join([*events, s.DONE])
+    if draw.random() < 0.3:
+        data = data.replace(b"\n", draw.choice([b"\r\n", b"\r"]))
+    body, most = (
+        StreamBody(CompletionsReader(choices=2), 0.0, 1 << 30),
+        draw.choice([9, 900, 90_000]),
+    )
+    body.begin(200, "")
+    rest = data
+    while rest:
+        size = draw.randrange(1, most)
+        body.feed(rest[:size])
+        rest = rest[size:]
+    assert json.loads(body.body()) == one_by_one(data)
+
+
+def test_chunks_alike_are_not_decoded(monkeypatch):
+    decoded = []
+    feed = CompletionsReader.feed
+    monkeypatch.setattr(
+        CompletionsReader, "feed", lambda self, event: (decoded.append(event), feed(self, event))
+    )
+    assert read(s.says('one\n"two" ' * 500, size=4))["choices"]
+    assert len(decoded) < 12
 
 
 def test_chunks_that_are_alike_but_are_not():
