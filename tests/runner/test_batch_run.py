@@ -194,6 +194,20 @@ def test_batches_refused_as_a_whole_pause_the_job(batch_job, provider, started, 
         wait_until(lambda: not BatchLine.select().exists())
 
 
+def test_batches_without_any_result_pause_the_job(batch_job, provider, started, wait_for):
+    provider.loses = {"r2", "r3"}  # lines that the provider never runs
+    job_id = batch_job(4)
+    started()
+    job = wait_for(job_id, "completed", "paused")
+    assert (job.status, job.status_reason) == ("paused", "batch_empty")
+    assert (job.succeeded, job.failed) == (2, 0)
+    assert len(provider.batches()) == 4  # one with two results, three without
+    provider.loses = set()
+    with connected():
+        job_rows.transition(job_id, "queued", ("paused",))
+    assert wait_for(job_id, "completed").succeeded == 4
+
+
 def test_a_revoked_key_pauses_the_job_and_open_parts_stay(
     batch_job, provider, started, wait_for, app
 ):
