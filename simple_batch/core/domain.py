@@ -291,13 +291,15 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     ) -> Saved:
         """What a call saved; see Saved. Nothing where its cost is unknown. A dearer tier saves nothing."""
         cost = self.cost_of(usage, ended_ms, service_tier, began_ms)
-        standard, dear = self.cost(usage), self.rules.factors()[-1]
+        standard = self.cost(usage)
         if usage is None or cost is None or standard is None:
             return Saved()
         uncached = standard
         if usage.cached or usage.cache_write:
             uncached = self.cost(Usage(usage.input, usage.output, 0, usage.reasoning)) or 0
-        at_tier = self._cost(usage, service_tier, dear, None) or 0
+        at_tier = cost
+        if self.rules.hours is not None:
+            at_tier = self._cost(usage, service_tier, self.rules.factors()[-1], None) or 0
         cache, hours, less = uncached - standard, at_tier - cost, max(0, standard - at_tier)
         if is_batch(service_tier):
             return Saved(cache=cache, hours=hours, batch=less)

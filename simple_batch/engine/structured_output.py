@@ -50,6 +50,11 @@ class Structure:
         self._lowered_at: list[int] = []  # epoch ms
 
     @property
+    def again(self) -> bool:
+        """Whether an answer that does not fit is sent back."""
+        return self._again
+
+    @property
     def format_name(self) -> str:
         """The current fallback level: json_schema (strict), json_schema, json_object, or nothing."""
         return self._formats[self.level]

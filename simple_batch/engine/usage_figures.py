@@ -16,7 +16,7 @@ _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _COUNT = re.compile(r"tokens?(_count)?$")
 _NEEDLESS = re.compile(r"miss|uncached|_and_|input_output")
 _CACHE, _WRITE = "(?:cache|caching)", "(?:writ|creat|stor)"
-_LIFETIME = "(?:ephemeral|cach).*(?<![0-9])%s(?![a-z0-9])"
+_LIFETIME = "(?:ephemeral|cache|caching).*(?<![0-9])%s(?![a-z0-9])"
 _NAMES = {  # by role; the first that matches
     "cache_write_1h": re.compile(_LIFETIME % "(?:1_?h|1_?hour|60_?m)"),
     "cache_write_5m": re.compile(_LIFETIME % "(?:5_?m|5_?min)"),

@@ -4,15 +4,17 @@ first."""
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from ..core.domain import RequestResult, Service
+from ..core.domain import Request, RequestResult, Service
 from ..core.errors import ConfigurationError
 from ..core.messages import Message, translatable
 from ..core.settings import Settings
+from ..engine import service_tier
 from ..engine.breaker import PauseReason
 from ..engine.structured_output import NOTHING, Structure, structure_of
-from ..store import batch_parts, images
+from ..store import batch_parts, images, response_cache
 from ..store import jobs as job_rows
 from ..store.database import connected, retry_while_unavailable
 from ..store.models import BatchPart, Job
@@ -32,6 +34,7 @@ from .providers import Provider, Providers
 from .recorder import ResultSink
 from .request_source import Cursor
 from .response_reuse import ResponseReuse
+from .schema_corrections import SchemaCorrections
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +89,12 @@ class BatchJobs:
             reuse,
             budget.most_requests,
         )
-        parts = self._parts(job, calls, makers, budget)
+        merging = _Merging(job, calls, self._sink, budget)
+        parts = self._parts(job, calls, makers, merging, budget)
         deadline = BatchDeadline(job, self._settings)
-        return BatchRun(job, parts, planner, calls, self._sink, deadline)
+        run = BatchRun(job, parts, planner, calls, self._sink, deadline)
+        merging.stops = run.end
+        return run
 
     def end(self, job_id: int, keep: bool) -> None:
         """End what is under way of a job that ends before its parts: batches are cancelled, and what they
@@ -138,7 +144,9 @@ class BatchJobs:
 
     def _parts_of(self, job: Job) -> JobParts:
         calls = self._calls_of(job)
-        return self._parts(job, calls, self._makers(job), self._budget(job, calls))
+        budget = self._budget(job, calls)
+        merging = _Merging(job, calls, self._sink, budget)
+        return self._parts(job, calls, self._makers(job), merging, budget)
 
     def _give_up(self, job_id: int, detail: str) -> None:
         """The config cannot be used: say which batches are left at the provider."""
@@ -171,7 +179,14 @@ class BatchJobs:
     def _budget(self, job: Job, calls: JobRun) -> PartBudget:
         return PartBudget(job.id, self._providers.by_id, calls.spend_limit, self._files.input)
 
-    def _parts(self, job: Job, calls: JobRun, makers: "_Makers", budget: PartBudget) -> JobParts:
+    def _parts(
+        self,
+        job: Job,
+        calls: JobRun,
+        makers: "_Makers",
+        merging: "_Merging",
+        budget: PartBudget,
+    ) -> JobParts:
         def record(config_id: int, index: int, result: RequestResult) -> None:
             calls.record(self._providers.by_id(config_id), index, (), result)
 
@@ -181,7 +196,7 @@ class BatchJobs:
             self._files,
             makers.of,
             PartLog(job.id, record, self._sink.flush),
-            _Merging(job, calls, self._sink, budget),
+            merging,
             lambda: self._leads(job.id),
             budget.reserve,
         )
@@ -203,7 +218,12 @@ class _Makers:
         maker = self._makers.get(config_id)
         if maker is None or maker.client is not client:
             bodies = self._bodies.get(config_id) or self._body_encoder(config_id)
-            maker = self._makers[config_id] = LineMaker(bodies, client, self._images_in)
+            structure = bodies.structure
+            corrections = None
+            if structure is not None and structure.again:
+                corrections = SchemaCorrections(self._job.id, structure)
+            maker = LineMaker(bodies, client, self._images_in, corrections)
+            self._makers[config_id] = maker
         return maker
 
     def _body_encoder(self, config_id: int) -> BodyEncoder:
@@ -229,7 +249,8 @@ class _Makers:
 
 
 class _Merging:
-    """Merges the results of a job's parts."""
+    """Merges the results of a job's parts. ``stops`` is called with why the job pauses, if it does, before
+    its requests are free for other parts."""
 
     def __init__(self, job: Job, calls: JobRun, sink: ResultSink, budget: PartBudget):
         self._job = job
@@ -237,6 +258,7 @@ class _Merging:
         self._sink = sink
         self._budget = budget
         self._mergers: dict[int, PartMerger] = {}
+        self.stops: Callable[[PauseReason], None] = lambda stop: None
 
     def __call__(self, part: BatchPart, maker: LineMaker, paths: list[Path]) -> PauseReason | None:
         bodies = maker.bodies
@@ -249,8 +271,14 @@ class _Merging:
                 self._calls.policy(self._job),
                 retry_while_unavailable(self._calls.guard_policy, self._job),
                 bodies.structure,
+                partial(self._key_of, bodies) if self._job.reuse_hours else None,
             )
-        found: list[PauseReason] = []
-        merged = merger.merge(part, maker.client, paths, found.append)
+        merged = merger.merge(part, maker.client, paths, self.stops)
         self._budget.merged(part)
-        return merged.stop or next(iter(found), None)
+        return merged.stop
+
+    def _key_of(self, bodies: BodyEncoder, request: Request) -> bytes:
+        """The key under which an answer is kept for other jobs (response_reuse.py)."""
+        body = service_tier.without(bodies.encode(request))
+        schema = (self._job.schema or "").encode()
+        return response_cache.key_of(bodies.provider.origin, request.url, body, schema)

@@ -167,7 +167,7 @@ class BatchRun:
             try:
                 busy = step()
             except ConfigurationError as error:
-                self._end(PauseReason("auth", error.text))
+                self.end(PauseReason("auth", error.text))
                 return
             except NotLeading:
                 log.warning("job %s: its parts are led by another process now", self.job_id)
@@ -190,7 +190,8 @@ class BatchRun:
         for wake in self._wakes:
             wake.set()
 
-    def _end(self, stop: PauseReason | None) -> None:
+    def end(self, stop: PauseReason | None) -> None:
+        """Stop the run for a reason that pauses the job, if there is one."""
         if stop is not None:
             if self._stop is None:
                 self._stop = stop
@@ -198,7 +199,7 @@ class BatchRun:
 
     def _poll(self) -> bool:
         ended, stop = self._parts.poll()
-        self._end(stop)
+        self.end(stop)
         if ended:
             self._wake()
         return False
@@ -208,7 +209,7 @@ class BatchRun:
         if busy:
             self._plannable = True
             self._wake()
-        self._end(stop)
+        self.end(stop)
         return busy
 
     def _send(self) -> bool:
@@ -221,18 +222,18 @@ class BatchRun:
             self._planner.abandon()
             self._parts.hold_back()
         busy, stop = self._parts.send_next()
-        self._end(stop)
+        self.end(stop)
         if busy or self._stopping:
             return True
         if look.creates and self._may_plan():
             part = self._planner.next_part()
             if part is not None:
-                self._end(self._parts.send(part))
+                self.end(self._parts.send(part))
             return True
         return self._complete_or_call()
 
     def _may_plan(self) -> bool:
-        """Whether to cut the next part now. Requests that came back wait for the other parts, unless
+        """Whether to cut the next part. Requests that came back wait for the other parts, unless
         there are many."""
         if self._parts.let_go != self._let_go:
             self._let_go, self._plannable = self._parts.let_go, True

@@ -1,4 +1,4 @@
-"""The parts of one job: what to do with them next. BatchRun calls it while the job runs, PartEnding
+"""The parts of one job: the next step of each. BatchRun calls it while the job runs, PartEnding
 where the job ends before its parts.
 
 Each step reads the parts' states from the database, so that another process can go on after a crash.
@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ..core.clock import now_ms
 from ..core.domain import PartState
+from ..core.messages import translatable
 from ..core.settings import Settings
 from ..engine.batch_api.batch_client import (
     BatchCallFailed,
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 CUT_OFF_TRIES = (
     3  # of reading results that end in the middle of a line, until what is whole is merged
 )
+EMPTY_TRIES = 3  # batches in a row that end without a single result, until the job pauses
 _BEFORE_CREATE = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED)
 
 
@@ -70,6 +72,7 @@ class JobParts:
         self._maker_of = maker_of
         self._log = part_log
         self._merge = merge
+        self._empty = 0  # batches that ended without a single result, since the last that had one
         self._waits = PartWaits(settings)
         self._sender = PartSender(
             settings, files, maker_of, self._waits, part_log, leads, budget, job.deadline_at
@@ -155,7 +158,25 @@ class JobParts:
             return None
         self._waits.answered(part)
         self._clean_up(part)
-        return stop
+        return stop or self._without_results(part, batch)
+
+    def _without_results(self, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:
+        """Requests that a provider never runs must not be sent for ever."""
+        merged = retry_while_unavailable(batch_parts.get, part.id)
+        if merged is None or batch.state is not RemoteState.COMPLETED:
+            return None
+        self._empty = 0 if merged.succeeded or merged.failed else self._empty + 1
+        if self._empty < EMPTY_TRIES:
+            return None
+        self._empty = 0
+        return PauseReason(
+            "batch_empty",
+            translatable(
+                "Several batches in a row ended without a result of any request, the last as "
+                "“%(status)s”. Resume to send these requests in a batch once more, or send the rest now.",
+                status=batch.status,
+            ),
+        )
 
     def _not_read(
         self, part: BatchPart, batch: RemoteBatch, failed: BatchCallFailed

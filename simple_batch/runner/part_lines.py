@@ -18,6 +18,7 @@ from ..engine.batch_api.batch_client import BatchClient
 from ..engine.transport import TransportFailure
 from ..store import images
 from .body_encoder import BodyEncoder
+from .schema_corrections import SchemaCorrections
 
 _BYTES_PER_TOKEN = 4  # of ASCII text, roughly
 _OTHER_BYTES_PER_TOKEN = 2.5  # of other text: three bytes of UTF-8 are about a Chinese character
@@ -77,10 +78,17 @@ class LineMaker:
     """Makes the lines of a job's requests for one provider. ``images_in`` is the folder of the images
     that they name."""
 
-    def __init__(self, bodies: BodyEncoder, client: BatchClient, images_in: Path | None = None):
+    def __init__(
+        self,
+        bodies: BodyEncoder,
+        client: BatchClient,
+        images_in: Path | None = None,
+        corrections: SchemaCorrections | None = None,
+    ):
         self.bodies = bodies
         self.client = client
         self._images_in = images_in
+        self._corrections = corrections
 
     def make(self, request: Request) -> Line:
         """Raises Unfit where the batch API cannot take it."""
@@ -90,6 +98,8 @@ class LineMaker:
                 Cause.BAD_REQUEST, NO_BATCH_URL(url=request.url, urls=", ".join(limits.urls))
             )
         body = service_tier.without(self.bodies.encode(request))
+        if self._corrections is not None:
+            body = self._corrections.applied(request, body)
         tokens = estimated_tokens(body)
         model = _name_of_model(body)
         inputs = _embedded(body) if request.url == EMBEDDINGS else 0

@@ -261,14 +261,14 @@ class _Reading:
             self.merged.strange += retry_while_unavailable(
                 part_results.never_there, self._job.id, others
             )
-        requests = self._requests(group, known)
+        needed = self._requests(group, known)
         breaks = Breaks()
         for index, finding in group:
             tried = known.get(index)
             if tried is None:
                 continue
             try:
-                self._settle(index, finding, requests.get(index), tried)
+                self._settle(index, finding, needed.get(index), tried)
             except Exception as error:
                 self._settle(index, _fault(index, error), None, tried)
             breaks.take()

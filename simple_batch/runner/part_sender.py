@@ -290,21 +290,15 @@ class PartSender:
         named = [error for error in errors if error.line is not None]
         if named:
             self._log.lines_refused(part, named)
-        cancelled = part.state == PartState.CANCELLING
-        if not release(self._files, part, former, detail or batch.status):
-            return None
-        self._log.refused(part, detail or batch.status)
-        batch_parts_ended(part)
-        if named or cancelled:
-            return None
-        return self._whole_refused(
-            PauseReason(
-                "batch_refused",
-                translatable(
-                    "The provider refuses the batches of this job: %(message)s", message=detail
-                ),
-            )
-        )
+        if not named and part.state == PartState.OPEN:
+            # before its requests are free: else they might be sent once more
+            stop = self._whole_refused(_refuses_all(detail or batch.status))
+            if stop is not None:
+                return stop
+        if release(self._files, part, former, detail or batch.status):
+            self._log.refused(part, detail or batch.status)
+            batch_parts_ended(part)
+        return None
 
     def _whole_refused(self, stop: PauseReason) -> PauseReason | None:
         self._refused += 1
@@ -351,6 +345,13 @@ class PartSender:
         return True
 
 
+def _refuses_all(message: str) -> PauseReason:
+    return PauseReason(
+        "batch_refused",
+        translatable("The provider refuses the batches of this job: %(message)s", message=message),
+    )
+
+
 def uncertain(failed: BatchCallFailed) -> bool:
     """Whether a call that creates a batch may have had its effect though it was refused: no status, or
     one that says the server failed."""
@@ -371,7 +372,7 @@ def learned_limit(
         # our estimate of its tokens is too low, or others use the limit
         return max(named // 4, tokens * 4 // 5, 1)
     if named:
-        return named
+        return min(named, known or named)
     if beside:
         return max(beside, tokens, known or 0)
     return max(_LEAST_TOKENS, min(tokens // 2, known or tokens))

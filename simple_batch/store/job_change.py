@@ -194,7 +194,8 @@ class JobChange:
     def _spend(self, record: Recorded, bucket: Bucket, call: Call, at: int) -> None:
         """Count the tokens and the cost of a call whose result is of ``at`` (epoch ms)."""
         config, usage, cost = self._by_config[record.alias], call.usage, record.cost(call)
-        for by, amount in record.saved(call)._asdict().items():
+        saved = record.saved(call)
+        for by, amount in zip(saved._fields, saved, strict=True):
             if amount:
                 self._save(record, by, amount > 0, amount)
         if usage is not None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from ..core.clock import now_ms
-from ..core.domain import CHARGED, PartState, Request, Tried
+from ..core.domain import CHARGED, Cause, PartState, Request, Tried
 from .jobs import note
 from .models import BatchPart, database, lock_job
 
@@ -23,10 +23,17 @@ _REQUESTS = (
     "WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))"
 )
 _HAD = (
-    "SELECT x.idx FROM result x WHERE x.job_id = ?1 AND x.idx IN (SELECT value FROM json_each(?2)) "
-    "UNION SELECT a.idx FROM attempt a WHERE a.job_id = ?1 "
-    "AND a.idx IN (SELECT value FROM json_each(?2))"
+    "SELECT x.idx FROM result x WHERE x.job_id = ? AND x.idx IN (SELECT value FROM json_each(?)) "
+    "UNION SELECT a.idx FROM attempt a WHERE a.job_id = ? "
+    "AND a.idx IN (SELECT value FROM json_each(?))"
 )
+# the cause of the last attempt counts: the answer before it may have been corrected already
+_LAST = (
+    "SELECT a.cause, a.message, a.excerpt FROM attempt a JOIN job j ON j.id = a.job_id "
+    "WHERE a.job_id = ? AND a.idx = ? AND a.started_at >= coalesce(j.resumed_at, 0) "
+    "ORDER BY a.id DESC LIMIT 1"
+)
+_ANY = "SELECT 1 FROM error_group WHERE job_id = ? AND cause = ? LIMIT 1"
 _LEAVE = (
     "DELETE FROM batch_line WHERE part_id = ? AND idx IN "
     "(SELECT idx FROM batch_line WHERE part_id = ? ORDER BY idx LIMIT ?)"
@@ -51,8 +58,20 @@ def requests(job_id: int, indices: Iterable[int]) -> dict[int, Request]:
 
 def never_there(job_id: int, indices: Collection[int]) -> int:
     """How many of these requests, which are in no part, have never had a result or an attempt."""
-    rows = database.execute_sql(_HAD, (job_id, _listed(indices))).fetchall()
+    rows = database.execute_sql(_HAD, (job_id, _listed(indices)) * 2).fetchall()
     return len(indices) - len(rows)
+
+
+def last_unfit(job_id: int, index: int) -> tuple[str, str] | None:
+    """What was wrong with the last answer to a request, and the beginning of the answer; None where it did
+    not fail for not fitting the schema."""
+    row = database.execute_sql(_LAST, (job_id, index)).fetchone()
+    return None if row is None or row[0] != Cause.SCHEMA else (row[1], row[2])
+
+
+def any_unfit(job_id: int) -> bool:
+    """Whether any answer of a job did not fit its schema."""
+    return database.execute_sql(_ANY, (job_id, Cause.SCHEMA)).fetchone() is not None
 
 
 def leave_step(part_id: int, rows: int) -> int:

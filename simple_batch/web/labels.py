@@ -155,6 +155,7 @@ REASONS = {
     "parts": _("batches at the provider"),
     "batch_merged": _("results of a batch"),
     "batch_refused": _("the provider refuses its batches"),
+    "batch_empty": _("its batches end without results"),
     "due": _("its start time has come"),
     "expired": _("its deadline has passed"),
     "off_hours": _("outside its hours"),

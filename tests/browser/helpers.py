@@ -8,7 +8,7 @@ both_languages = pytest.mark.parametrize("language", ["en", "zh"])
 
 def fill_config(page, t, base_url: str, alias: str = "test") -> None:
     page.goto("/configs/new?form=full")
-    page.get_by_label(t("Name")).fill(alias)
+    page.get_by_label(t("Name"), exact=True).fill(alias)
     page.get_by_label(t("Base URL")).fill(base_url)
     page.get_by_label(t("API key")).fill("sk-planted-0123456789")
     page.get_by_label(t("Model"), exact=True).fill("m")

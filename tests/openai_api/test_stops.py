@@ -20,7 +20,7 @@ from .conftest import line, read, submit
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 STOPS = {  # by what the endpoint answers: the code, and what the message says
-    "key": (e.error(401, "Incorrect API key"), "invalid_api_key", "Correct the key"),
+    "key": (e.error(401, "Incorrect API key"), "invalid_api_key", "Correct the connection's key"),
     "quota": (
         e.error(429, "You exceeded your current quota", "insufficient_quota"),
         "insufficient_quota",

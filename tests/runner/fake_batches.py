@@ -1,4 +1,4 @@
-"""A provider's batch API without a network: it keeps what it gets in a folder, so that it outlives the
+"""A provider's batch API without a network: it keeps everything in a folder, so that it outlives the
 process that calls it, and counts each batch and each line."""
 
 import json
@@ -44,6 +44,7 @@ class FakeBatches:
         self.ends_after = ends_after
         self.inline = inline
         self.held = False  # batches do not end by themselves
+        self.loses: set[str] = set()  # ids of lines that are never run
         self.refuses: Callable[[dict, list[dict]], list[BatchError]] = lambda batch, lines: []
         (folder / "files").mkdir(parents=True, exist_ok=True)
         (folder / "batches").mkdir(exist_ok=True)
@@ -115,7 +116,8 @@ class FakeBatches:
         batch = self._load(batch_id)
         batch["looks"] += 1
         if batch["state"] == "running" and batch["looks"] >= self.ends_after and not self.held:
-            batch["state"], batch["run"] = "completed", batch["lines"]
+            run = [line for line in batch["lines"] if line not in self.loses]
+            batch["state"], batch["run"] = "completed", run
         elif batch["state"] == "cancelling":
             batch["state"], batch["run"] = "cancelled", batch["lines"][: len(batch["lines"]) // 2]
         self._save(batch)

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import gevent
+import msgspec
 import pytest
 
 from simple_batch.core import context
@@ -14,6 +15,8 @@ from simple_batch.engine.structured_output import structure_of
 from simple_batch.runner.part_merger import PartMerger
 from simple_batch.runner.providers import Providers
 from simple_batch.runner.recorder import Recorder
+from simple_batch.runner.schema_corrections import SchemaCorrections, _answer_of
+from simple_batch.store import part_results
 from simple_batch.store.database import connected
 from simple_batch.store.models import (
     ApiConfig,
@@ -236,9 +239,23 @@ def test_an_answer_that_does_not_fit_the_schema_is_sent_again(part):
     fits = [line(index, answer('{"n": 1}')) for index in range(1, COUNT)]
     part.merge(b"".join(fits) + line(0, answer("no JSON")))
     assert part.attempts() == [(0, 1, "schema")] and part.row().sent_again == 1
-    part.add()
+    part.add(sent_at=now_ms())
+    corrections = SchemaCorrections(part.job_id, part.structure)
+    with connected():
+        request = part_results.requests(part.job_id, [0])[0]
+    messages = msgspec.json.decode(corrections.applied(request, request.body))["messages"]
+    assert [message["role"] for message in messages[-2:]] == ["assistant", "user"]
+    assert messages[-2]["content"] == "no JSON" and "cannot be used" in messages[-1]["content"]
     part.merge(line(0, answer("no JSON")))
     assert (part.results()[0].cause, part.results()[0].outcome) == ("schema", "schema")
+
+
+def test_the_beginning_of_a_long_answer_is_enough_to_correct_it():
+    whole = msgspec.json.encode(answer('begins \\ with "this" ' + "and goes on " * 900)).decode()
+    found = msgspec.json.decode(_answer_of(whole[:2_000]))
+    text = found["choices"][0]["message"]["content"]
+    assert text.startswith('begins \\ with "this" and goes on') and len(text) > 1_500
+    assert _answer_of("") == b'{"choices":[{"message":{"content":""}}]}'
 
 
 def test_a_schema_that_is_refused_is_asked_for_in_another_way(part):
