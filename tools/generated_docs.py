@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import architecture_figures, providers_table, settings_table
+from tools import architecture_figures, batch_apis_table, providers_table, settings_table
 
 ROOT = Path(__file__).parent.parent
 # name of the part: page, maker
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "batch APIs": ("docs/half-price.md", batch_apis_table.table),
     "figures": ("docs/architecture.md", architecture_figures.table),
     "providers": ("docs/providers.md", providers_table.table),
     "settings": ("docs/configuration.md", settings_table.table),

@@ -21,9 +21,14 @@ def create():
     """Make a batch of a file; it is read and checked afterwards."""
     body = parsing.json_body()
     new = _asked(body)
-    job = job_creation.create_batch(
-        _input_file(new.input_file_id), new, caller(), parsing.idempotency_key()
-    )
+    try:
+        job = job_creation.create_batch(
+            _input_file(new.input_file_id), new, caller(), parsing.idempotency_key()
+        )
+    except InvalidInput as error:
+        if error.field != "deadline_at":
+            raise
+        raise InvalidInput(error.text, "completion_window") from None
     return jsonify(_batch(job.id))
 
 
@@ -66,14 +71,16 @@ def _asked(body: dict) -> NewBatch:
         )
     window = parsing.required_text(body, "completion_window")
     keep_s = parsing.keep_s(body.get("output_expires_after"), "output_expires_after")
+    metadata = parsing.metadata(body.get("metadata"))
     batch_files.check_keep(keep_s, "output_expires_after")
     return NewBatch(
         endpoint=endpoint,
         input_file_id=parsing.required_text(body, "input_file_id"),
         completion_window=window,
         window_s=parsing.window_s(window),
-        metadata=parsing.metadata(body.get("metadata")),
+        metadata=metadata,
         output_keep_s=keep_s,
+        service=parsing.service(body, metadata),
     )
 
 

@@ -6,11 +6,13 @@ import re
 from flask import request
 
 from ..core import request_input
+from ..core.domain import Service
 from ..core.errors import InvalidInput
 from ..core.settings import MIB
 from .errors import ApiError
 
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
+SERVICE_KEY = "simple_batch_service"  # in the metadata of a batch
 MAX_MINUTES = 60 * 24 * 365
 _WINDOW = re.compile(r"([1-9]\d{0,5})([hm])")
 
@@ -69,6 +71,31 @@ def metadata(value) -> dict[str, str] | None:
                 f"metadata.{key[:MAX_KEY]}",
             )
     return value
+
+
+def service(body: dict, metadata: dict[str, str] | None) -> Service:
+    """How the requests of a batch are sent: the field ``service`` (the openai client's ``extra_body``), else
+    the metadata ``SERVICE_KEY``. Raises InvalidInput, also where both differ."""
+    named = [
+        (name, value)
+        for name, value in (
+            ("service", body.get("service")),
+            (f"metadata.{SERVICE_KEY}", (metadata or {}).get(SERVICE_KEY)),
+        )
+        if value is not None
+    ]
+    for name, value in named:
+        if value not in list(Service):
+            raise InvalidInput(
+                f"Invalid value for {name}: {str(value)[:40]!r}. Supported values are: "
+                f"{', '.join(Service)}.",
+                name,
+            )
+    if len({value for _name, value in named}) > 1:
+        raise InvalidInput(
+            f"service and metadata.{SERVICE_KEY} differ: leave one of them out.", "service"
+        )
+    return Service(named[0][1]) if named else Service.NOW
 
 
 def keep_s(value, name: str) -> int | None:

@@ -38,6 +38,7 @@ ACTIONS = (
     "job.pause",
     "job.resume",
     "job.cancel",
+    "job.send_rest_now",
     "job.retry",
     "job.send",
     "job.reset",

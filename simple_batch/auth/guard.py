@@ -56,6 +56,7 @@ TOKENS_READ = {
     "job_pages.errors",
     "job_pages.events",
     "job_pages.overview",
+    "job_pages.parts",
     "job_pages.progress",
     "job_pages.recipe",
     "job_requests.detail",

@@ -13,9 +13,10 @@ from ..core.errors import InvalidInput
 from ..core.json_faults import text_fault
 from ..services import configs, connections, price_texts, prices, provider_gallery
 from ..services.config_fields import FIELDS, usual_auth
+from ..services.fields import Field, Kind
 from ..services.header_lines import pair
 from .base import say
-from .option_fields import CLEARED, options_of
+from .option_fields import CLEARED, chosen, options_of
 
 PRICES = (
     "input_price",
@@ -75,7 +76,7 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
     for name, field in FIELDS.items():
         value = options.get(name) if field.flag else None
         if value is not None:
-            setattr(fields, name, field.default if value is CLEARED else value)
+            setattr(fields, name, field.default if value is CLEARED else _value(field, value))
     if options["api_format"] == ApiFormat.ANTHROPIC and options["auth"] is None:
         fields.auth = usual_auth(ApiFormat.ANTHROPIC)
         say("The key is sent in the header x-api-key; --auth changes that.")
@@ -90,6 +91,10 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         _apply_known_prices(fields, options)
     elif options["provider"]:
         _apply_prices_of_provider(fields, options["currency"])
+
+
+def _value(field: Field, value: Any) -> Any:
+    return chosen(field, value) if field.kind is Kind.CHOICE else value
 
 
 def _apply_provider(fields: configs.ConfigFields, options: dict[str, Any]) -> None:

@@ -8,9 +8,10 @@ import click
 
 from .. import insight
 from ..core.domain import FINAL_STATUSES, JobStatus
+from ..insight.parts import PartSums
 from ..services import adjusted_parameters, jobs
 from ..store import jobs as job_rows
-from .base import ExitStatus, say
+from .base import ExitStatus, counted, say
 from .ending import end_completed
 
 PLAIN_EVERY_S = 5.0
@@ -91,10 +92,26 @@ def _words(shown: insight.Progress) -> str:
     if shown["waiting"]:
         waiting = shown["waiting"]
         return f"{words}, waiting for the endpoint: {waiting['reason']}"
+    if shown["parts"] and shown["parts"]["count"]:
+        words += f", {_parts(shown['parts'])}"
     if shown["requests_per_second"]:
         words += f", {shown['requests_per_second']:.1f}/s"
     if shown["eta_s"]:
         words += f", about {shown['eta_s'] // 60}:{shown['eta_s'] % 60:02d} left"
+    return words
+
+
+def _parts(parts: PartSums) -> str:
+    named = (
+        (parts["waiting"], "not sent yet"),
+        (parts["open"], "at the provider"),
+        (parts["ended"], "being merged"),
+        (parts["merged"], "merged"),
+    )
+    found = [f"{count} {word}" for count, word in named if count]
+    words = f"{counted(parts['count'], 'part')}: {', '.join(found) or 'none under way'}"
+    if parts["oldest_s"] is not None:
+        words += f" (since {parts['oldest_s'] // 60}:{parts['oldest_s'] % 60:02d})"
     return words
 
 

@@ -7,10 +7,19 @@ import click
 import msgspec
 
 from .. import insight
-from ..core.domain import Cause, JobStatus
+from ..core.domain import Cause, JobStatus, in_units
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
-from ..services import configs, job_creation, job_retry, jobs, lifecycle, readings, table_choices
+from ..services import (
+    batch_service,
+    configs,
+    job_creation,
+    job_retry,
+    jobs,
+    lifecycle,
+    readings,
+    table_choices,
+)
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..store.request_filter import RequestFilter
@@ -122,11 +131,18 @@ def show_job(job_id, as_json):
 
 
 def _item(item: dict) -> str:
-    """A cause with its count, or what one way saved."""
+    """A cause with its count, what one way saved, or a part."""
+    if "provider_id" in item:
+        return _part(item)
     if "cause" in item:
         return f"{item['cause']} {item['count']}"
     amount = "unknown" if item["amount"] is None else item["amount"]
     return f"{item['by']} {item['calls']} calls {amount} {item['currency']}"
+
+
+def _part(part: dict) -> str:
+    done = f"{part['succeeded']} succeeded, {part['failed']} failed of {part['requests']}"
+    return f"{part['id']} {part['provider_id'] or 'not sent'} {part['status']} ({done})"
 
 
 @command("pause-job")
@@ -162,6 +178,20 @@ def cancel_job(job_id):
     """Cancel a job. Finished answers are kept."""
     jobs.cancel(job_id, actor="cli")
     say(f"Job {job_id} is {jobs.get(job_id).status}.")
+
+
+@command("send-rest-now")
+@_job_id
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def send_rest_now(job_id, yes):
+    """Send the rest of a job by calls: its batches are cancelled, finished answers are kept."""
+    job = jobs.get(job_id)
+    if batch_service.may_send_rest(job):
+        extra = batch_service.extra_cost(job)
+        more = "more" if extra is None else f"about {in_units(extra, job.currency)} more"
+        confirm(yes, f"Send the rest of job {job_id} “{job.name}” by calls? It costs {more}.")
+    batch_service.send_rest_now(job_id, actor="cli")
+    say(f"The rest of job {job_id} is sent now.")
 
 
 @command("retry-job")
@@ -206,6 +236,7 @@ COMMANDS = (
     pause_job,
     resume_job,
     cancel_job,
+    send_rest_now,
     retry_job,
     reset_job,
 )

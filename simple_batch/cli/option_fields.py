@@ -91,6 +91,11 @@ def word_of(choice: Choice) -> str:
     return choice.word or str(choice.value)
 
 
+def chosen(field: Field, word: str) -> Any:
+    """The choice that is written so on the command line."""
+    return {word_of(choice): choice.value for choice in field.choices}[word]
+
+
 def given(value: Any, kind: Kind = Kind.FLAG) -> bool:
     """Whether an option was given."""
     return value is not None and (value is not False or kind is Kind.SWITCH)

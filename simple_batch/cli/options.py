@@ -16,7 +16,7 @@ from ..core.errors import InvalidInput, NotFound
 from ..services import templates
 from ..services.fields import Field, Kind
 from ..services.job_option_fields import OPTIONS, JobOptions
-from .option_fields import given, options_of, word_of
+from .option_fields import chosen, given, options_of
 
 _OPTIONS = [
     click.option(
@@ -93,7 +93,7 @@ def _value(field: Field, value: Any, zone: str) -> Any:
     if field.kind is Kind.MOMENT:
         return _moment(value, zone, field.name)
     if field.kind is Kind.CHOICE:
-        return {word_of(choice): choice.value for choice in field.choices}[value]
+        return chosen(field, value)
     if field.kind is Kind.LIST:
         return field.read(value)
     if field.kind is Kind.JSON:

@@ -10,6 +10,7 @@ from .detail import RequestDetail, request_detail
 from .error_log import attempts_page, error_groups, events
 from .jobs import job_counts, jobs_page, shown_counts
 from .page import Page
+from .parts import parts, parts_page
 from .request_table import neighbours, requests_page
 from .summary import Progress, outcomes_known, progress, summary, waits_for_share
 
@@ -34,6 +35,8 @@ __all__ = [
     "mixed",
     "neighbours",
     "outcomes_known",
+    "parts",
+    "parts_page",
     "progress",
     "request_detail",
     "requests_page",

@@ -5,12 +5,13 @@ from decimal import Decimal
 from typing import TypedDict
 
 from ..core.clock import iso, now_ms
-from ..core.domain import NANO, Cause, JobStatus
+from ..core.domain import NANO, Cause, JobStatus, Service
 from ..store import jobs, savings
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database
 from ..store.outcome_status import outcome_status
 from ..store.savings import Cost, SavingJson, cost
+from .parts import PartJson, PartSums, part_sums, parts, parts_left_s
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
 _STANDING = (JobStatus.VALIDATING, JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.PAUSED)
@@ -110,6 +111,8 @@ class Summary(TypedDict):
     waiting: WaitingState | None  # only while it is running
     saved: list[SavingJson]
     first_token_ms: FirstToken
+    service: str  # of core.domain.Service
+    parts: list[PartJson]  # of its batches at a provider, the oldest first
 
 
 class Progress(TypedDict):
@@ -137,6 +140,7 @@ class Progress(TypedDict):
     cost: Cost
     spend_cap: float | None  # in units of the job's currency
     governor: dict | None  # the fields of core.domain.GovernorState
+    parts: PartSums | None  # only of a job that goes through a provider's batch API
 
 
 def summary(job_id: int) -> Summary:
@@ -175,6 +179,8 @@ def summary(job_id: int) -> Summary:
         "waiting": waiting(job),
         "saved": _saved(job),
         "first_token_ms": first_token(job),
+        "service": job.service,
+        "parts": parts(job_id) if job.service != Service.NOW else [],
     }
 
 
@@ -189,6 +195,7 @@ def progress(job_id: int) -> Progress:
     job = jobs.get(job_id)
     live = live_of(job)
     sketch = LatencySketch(job.latency)
+    sums = part_sums(job)
     return {
         "status": job.status,
         "status_reason": job.status_reason,
@@ -197,8 +204,8 @@ def progress(job_id: int) -> Progress:
         "counts": counts(job, live),
         "outcomes": outcomes(job),
         "requests_per_second": round(rate_now(job), 2),
-        "eta_s": eta_s(job),
-        "work_left_s": _time_left_s(job, rate(job)) if job.status in _STANDING else None,
+        "eta_s": eta_s(job) if sums is None else _eta_with_parts(job, sums),
+        "work_left_s": _work_left_s(job, sums),
         "elapsed_s": round(elapsed_s(job)),
         "p50_ms": _rounded(sketch.quantile(0.50)),
         "p95_ms": _rounded(sketch.quantile(0.95)),
@@ -212,6 +219,7 @@ def progress(job_id: int) -> Progress:
         "cost": cost(job),
         "spend_cap": None if job.spend_cap is None else float(Decimal(job.spend_cap) / NANO),
         "governor": live.get("governor"),
+        "parts": sums,
     }
 
 
@@ -303,6 +311,17 @@ def rate_now(job: Job) -> float:
 def eta_s(job: Job) -> int | None:
     """Seconds until a running job is done; None for any other, and where its speed is not known."""
     return _time_left_s(job, rate(job)) if job.status == JobStatus.RUNNING else None
+
+
+def _eta_with_parts(job: Job, sums: PartSums) -> int | None:
+    """The same where requests wait for batches: results come all at once, so the speed says nothing."""
+    return parts_left_s(job, sums) if sums["in_parts"] else eta_s(job)
+
+
+def _work_left_s(job: Job, sums: PartSums | None) -> int | None:
+    if job.status not in _STANDING or (sums is not None and sums["count"]):
+        return None
+    return _time_left_s(job, rate(job))
 
 
 def _time_left_s(job: Job, per_second: float) -> int | None:

@@ -124,13 +124,13 @@ def plan_of(job: Job, left: Left, settings: Settings) -> DeadlinePlan | None:
     config = job.config
     model = left.model or config.model
     took = part_history.took(config.id, model)
-    sending_s = _sending_s(left.requests, config, settings)
+    calls_s = sending_s(left.requests, config, settings)
     return DeadlinePlan(
         deadline_at=job.deadline_at,
-        rest_now_at=job.deadline_at - round(1000 * (sending_s + CANCEL_S)),
+        rest_now_at=job.deadline_at - round(1000 * (calls_s + CANCEL_S)),
         part_s=part_seconds(took, left.requests, window_s(config)),
         batches=len(took),
-        sending_s=sending_s,
+        sending_s=calls_s,
         cancel_s=CANCEL_S,
     )
 
@@ -154,7 +154,7 @@ def window_s(config: ApiConfig) -> float:
     return 3600.0 * hours if hours else WINDOW_S
 
 
-def _sending_s(requests: int, config: ApiConfig, settings: Settings) -> float:
+def sending_s(requests: int, config: ApiConfig, settings: Settings) -> float:
     """How long calls take for ``requests``."""
     speed = part_history.speed(config.id)
     if speed is None:

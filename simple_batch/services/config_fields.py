@@ -6,10 +6,18 @@ from typing import Annotated
 import msgspec
 
 from ..core.messages import translatable
+from ..engine.batch_api.opening import KINDS, NONE
 from .fields import Choice, Field, Kind, declared
 from .header_lines import header_lines, query_lines, read_headers, read_query
 
 MAX_LIMIT = 1_000_000_000
+_BATCH_APIS = {
+    "openai": translatable("OpenAI's"),
+    "anthropic": translatable("Anthropic's"),
+    "gemini": translatable("Gemini's"),
+    "mistral": translatable("Mistral's"),
+    "openrouter": translatable("OpenRouter's"),
+}
 
 
 class ConfigFields(msgspec.Struct, kw_only=True):
@@ -263,6 +271,21 @@ class ConfigFields(msgspec.Struct, kw_only=True):
             flag="--service-tier",
             metavar="T",
             help="For example flex or priority; default: the provider's.",
+        ),
+    ] = ""
+    batch_api: Annotated[
+        str,
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("Batch API"),
+            form_label=translatable("The provider's batch API"),
+            choices=(
+                Choice("", translatable("automatic (by the provider)"), "auto"),
+                *(Choice(kind, _BATCH_APIS[kind]) for kind in KINDS),
+                Choice(NONE, translatable("don't use one")),
+            ),
+            flag="--batch-api",
+            help="Which batch API the provider has; default: auto, by the provider; none: use no batch API.",
         ),
     ] = ""
     notes: Annotated[

@@ -12,7 +12,7 @@ import msgspec
 
 from ..core import context
 from ..core.clock import now_ms
-from ..core.domain import TOKENS_PER_PRICE, Request, Usage
+from ..core.domain import BATCH_TIER, TOKENS_PER_PRICE, Request, Usage
 from ..core.json_pieces import Breaks, beginning
 from ..engine import probe, token_count
 from ..engine.structured_output import Structure
@@ -57,7 +57,7 @@ class Range(msgspec.Struct, frozen=True):
 
 class Estimate(msgspec.Struct, frozen=True):
     """Of a whole upload. ``cost`` is in billionths of the currency's unit, None where a price is
-    not known. ``input_from`` says what the input stands on: rows ``tried``, ``past`` answers of the
+    not known; ``batch_cost`` is the same through the provider's batch API. ``input_from`` says what the input stands on: rows ``tried``, ``past`` answers of the
     config, ``counted`` by the model's vocabulary, or ``assumed`` from kinds of characters;
     ``output_from`` is tried, past or assumed, from ``answers`` answers."""
 
@@ -69,6 +69,7 @@ class Estimate(msgspec.Struct, frozen=True):
     output_from: str
     answers: int
     shared: "SharedInput | None" = None
+    batch_cost: Range | None = None
 
 
 class SharedInput(msgspec.Struct, frozen=True):
@@ -136,15 +137,18 @@ def estimate(
         new.service_tier,
         largest / max(1, preview.body_bytes),
     )
+    on, shares = [config, *job_options.further(new)], _Shares.of(seen)
+    in_batch = msgspec.structs.replace(calls, tier=BATCH_TIER)
     return Estimate(
         into,
         output,
-        _cost([config, *job_options.further(new)], into, output, _Shares.of(seen), calls),
+        _cost(on, into, output, shares, calls),
         config.currency,
         seen_from if seen else input_from,
         seen_from if seen else "assumed",
         len(seen),
         _shared(preview, config, into),
+        _cost(on, into, output, shares, in_batch),
     )
 
 

@@ -43,6 +43,7 @@ _NAMES = {
         translatable("secrets"),
         translatable("stream"),
         translatable("service_tier"),
+        translatable("batch_api"),
         translatable("notes"),
         translatable("active"),
     )

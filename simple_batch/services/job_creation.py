@@ -9,17 +9,28 @@ from typing import BinaryIO
 from .. import export, intake
 from ..core import identity
 from ..core.clock import now_ms
-from ..core.domain import JobStatus
+from ..core.domain import JobStatus, Request, Service
 from ..core.errors import InvalidInput, SimpleBatchError
 from ..core.messages import translatable
-from ..store import idempotency
+from ..store import configs, idempotency
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store.models import ApiFile, Job, Token, Upload, database
 from ..store.request_filter import RequestFilter
 from ..store.requests import Share
-from . import images, importer, job_options, jobs, readings, table_choices, uploads
+from . import (
+    batch_offers,
+    images,
+    importer,
+    job_options,
+    jobs,
+    readings,
+    table_choices,
+    uploads,
+)
 from .job_options import JobOptions, NewBatch
+
+LOOKED_AT = 20, 1_000_000  # requests, bytes: whose endpoints are looked at before a job is made
 
 
 def stage_requests(job_id: int, wanted: RequestFilter) -> Upload:
@@ -50,6 +61,7 @@ def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:
         )
     if not preview.good:
         raise InvalidInput(translatable("There is no valid request in this upload."))
+    _check_service(new, preview.first, preview.good)
     with database.atomic():
         job = _insert_job(upload, new, actor)
         _note_made(job, actor)
@@ -107,6 +119,8 @@ def create_now(
     try:
         _prepare(upload, new, images_in, source)
         notes = table_choices.choose(upload, new, confirmed)
+        if new.service != Service.NOW:
+            _check_service(new, uploads.sample(upload, *LOOKED_AT))
         job = _insert_job(upload, new, actor)
         table_choices.keep_notes(job.id, notes)
         _import_or_wait(job.id, on_progress)
@@ -119,6 +133,14 @@ def create_now(
     _note_made(job, actor)  # not before: the id of a job that was refused is the next one's
     jobs.wake()
     return jobs.get(job.id)
+
+
+def _check_service(new: JobOptions, first: list[Request], requests: int = 0) -> None:
+    """Raises InvalidInput where the first requests cannot be sent as the job says, or not by its
+    deadline; what no batch can take behind them fails by itself, or is sent by a call."""
+    on = [configs.get(new.config), *job_options.further(new)]
+    batch_offers.check(new, on, {request.url for request in first})
+    batch_offers.check_deadline(new, on, requests)
 
 
 def _prepare(upload: Upload, new: JobOptions, folder: Path | None, source: Path | BinaryIO) -> None:

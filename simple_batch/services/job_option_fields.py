@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..core.domain import Outcome, Spread
+from ..core.domain import Outcome, Service, Spread
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..engine import packing
@@ -149,6 +149,41 @@ class JobOptions(msgspec.Struct, kw_only=True):
             recipe_if="seed",
         ),
     ] = None
+    service: Annotated[
+        Service,
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("Service"),
+            choices=(
+                Choice(Service.NOW, translatable("Send now")),
+                Choice(Service.BATCH, translatable("The provider's batch API")),
+                Choice(
+                    Service.BATCH_THEN_NOW,
+                    translatable("The provider's batch API, the rest now before the deadline"),
+                ),
+            ),
+            in_details=True,
+            group="service",
+            flag="--service",
+            help="Send each request by a call, through the provider's batch API, or the rest of that by "
+            "calls before the deadline; default: now.",
+            recipe="service",
+        ),
+    ] = Service.NOW
+    keep_remote_files: Annotated[
+        bool,
+        Field(
+            kind=Kind.FLAG,
+            label=translatable("Keep the files at the provider"),
+            hint=translatable(
+                "Otherwise they are deleted at the provider once their results are saved here."
+            ),
+            group="service",
+            flag="--keep-remote-files",
+            help="Keep the files of batches at the provider; default: delete them after the merge.",
+            recipe="keep_remote_files",
+        ),
+    ] = False
     service_tier: Annotated[
         str | None,  # asked for by every request that names none; None: the config's
         Field(

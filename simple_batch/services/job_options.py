@@ -10,7 +10,7 @@ import msgspec
 from .. import intake
 from ..core import context, price_rules, time_windows
 from ..core.clock import now_ms
-from ..core.domain import EMBEDDINGS, Spread
+from ..core.domain import BATCH_TIER, EMBEDDINGS, Service, Spread, Usage
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.schema import Schema
@@ -21,7 +21,7 @@ from ..store import configs
 from ..store import requests as request_rows
 from ..store.models import ApiConfig, Job
 from ..store.requests import Share
-from . import templates, validation, webhooks
+from . import batch_offers, templates, validation, webhooks
 from .fields import restored, stored
 from .job_option_fields import (
     OPTIONS,
@@ -57,6 +57,7 @@ class NewBatch(msgspec.Struct, kw_only=True):
     window_s: int
     metadata: dict[str, str] | None = None
     output_keep_s: int | None = None
+    service: Service = Service.NOW
 
 
 def columns(new: JobOptions, filename: str) -> dict:
@@ -69,13 +70,15 @@ def columns(new: JobOptions, filename: str) -> dict:
     if new.start_at is not None and new.start_at < now_ms() - 60_000:
         raise InvalidInput(translatable("Start: that moment has passed."), "start_at")
     saved = templates.version_by_id(new.saved)
+    on = [config, *further(new)]
+    batch_offers.check(new, on)
     return {
         **{name: stored(field, getattr(new, name)) for name, field in _PLAIN.items()},
         **editable(new, Path(filename).stem),
         "config": config,
         "params": _params(new),
         "spend_cap": spend_cap(
-            new.spend_cap, [config, *further(new)], tier=new.service_tier or None
+            new.spend_cap, on, tier=new.service_tier or None, service=Service(new.service)
         ),
         "webhook": webhooks.get(new.webhook) if new.webhook is not None else None,
         "email": _email(new.email),
@@ -112,10 +115,15 @@ def _schema(new: JobOptions) -> str | None:
 
 
 def spend_cap(
-    cap: Decimal | None, on: list[ApiConfig], job: Job | None = None, tier: str | None = None
+    cap: Decimal | None,
+    on: list[ApiConfig],
+    job: Job | None = None,
+    tier: str | None = None,
+    service: Service = Service.NOW,
 ) -> int | None:
-    """A spend cap as it is stored, of a job ``on`` these configs that asks for a service ``tier``; ``job``
-    is the one whose cap is changed to it. Raises InvalidInput where what is spent cannot be counted."""
+    """A spend cap as it is stored, of a job ``on`` these configs that is sent by a ``service`` and asks for
+    a service ``tier``; ``job`` is the one whose cap is changed to it. Raises InvalidInput where what is
+    spent cannot be counted."""
     nano = stored(OPTIONS["spend_cap"], cap)
     if nano is None or (job is not None and nano == job.spend_cap):
         return nano
@@ -128,18 +136,9 @@ def spend_cap(
                 ),
                 "spend_cap",
             )
-        named = tier or (job.service_tier if job is not None else None)
-        named = named or configs.defaults_of(config).service_tier
-        if price_rules.from_json(config.price_rules).tier(named) is None:
-            raise InvalidInput(
-                translatable(
-                    "Spend cap: the price of the service tier %(tier)r is not known for the connection "
-                    "“%(alias)s”. Look its prices up in the price table first.",
-                    tier=named,
-                    alias=config.alias,
-                ),
-                "spend_cap",
-            )
+        _check_tier_price(config, tier or (job.service_tier if job is not None else None))
+        if Service(job.service if job is not None else service) is not Service.NOW:
+            _check_batch_price(config)
         if job is not None and job.currency != config.currency:
             raise InvalidInput(
                 translatable(
@@ -162,6 +161,33 @@ def spend_cap(
             "spend_cap",
         )
     return nano
+
+
+def _check_tier_price(config: ApiConfig, tier: str | None) -> None:
+    named = tier or configs.defaults_of(config).service_tier
+    if price_rules.from_json(config.price_rules).tier(named) is None:
+        raise InvalidInput(
+            translatable(
+                "Spend cap: the price of the service tier %(tier)r is not known for the connection "
+                "“%(alias)s”. Look its prices up in the price table first.",
+                tier=named,
+                alias=config.alias,
+            ),
+            "spend_cap",
+        )
+
+
+def _check_batch_price(config: ApiConfig) -> None:
+    prices = configs.prices_of(config)
+    if prices.cost_of(Usage(1, 1), now_ms(), BATCH_TIER) is None:
+        raise InvalidInput(
+            translatable(
+                "Spend cap: what the batch API of “%(alias)s” costs is not known. Enter the price factor "
+                "of its batches in the connection first (--batch-discount).",
+                alias=config.alias,
+            ),
+            "spend_cap",
+        )
 
 
 def configs_of(job: Job) -> list[ApiConfig]:
@@ -246,13 +272,21 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     active = configs.list_all(active=True)
     if not active:
         raise InvalidInput(translatable("There is no active connection yet. Create one first."))
+    deadline_at = now_ms() + new.window_s * 1000
     config = (configs.by_model(model) if model else None) or active[0]
+    chosen = JobOptions(
+        config=config.id,
+        name=Path(filename).stem[:200],
+        service=new.service,
+        deadline_at=deadline_at,
+    )
+    batch_offers.check(chosen, [config], [new.endpoint])
+    batch_offers.check_deadline(chosen, [config])
     return {
-        **columns(JobOptions(config=config.id, name=Path(filename).stem[:200]), filename),
+        **columns(chosen, filename),
         "endpoint": new.endpoint,
         "input_file_id": new.input_file_id,
         "completion_window": new.completion_window,
-        "deadline_at": now_ms() + new.window_s * 1000,
         "metadata": None if new.metadata is None else json.dumps(new.metadata),
         "output_keep_s": new.output_keep_s,
     }

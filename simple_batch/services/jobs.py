@@ -14,7 +14,7 @@ import msgspec
 from ..auth import audit_log
 from ..core import context, events, identity
 from ..core.clock import now_ms
-from ..core.domain import ACTIVE_STATUSES, JobStatus
+from ..core.domain import ACTIVE_STATUSES, JobStatus, Service
 from ..core.errors import Conflict
 from ..core.messages import Message, listed, translatable
 from ..runner import finalize, spend_caps
@@ -25,6 +25,7 @@ from ..store.models import Job, Upload, database
 from . import (
     adjusted_parameters,
     batch_files,
+    batch_offers,
     field_names,
     job_options,
     lifecycle,
@@ -108,6 +109,7 @@ def edit(job_id: int, new: JobOptions, actor: str | None = None) -> None:
     where it runs they are taken up within a second, and one that its cap has paused goes on if it
     may. Raises InvalidInput naming the field."""
     job = get(job_id)
+    batch_offers.check_edited_deadline(job, new.deadline_at)
     values = job_options.editable(new, job.name, job.deadline_at)
     values["spend_cap"] = job_options.spend_cap(new.spend_cap, job_options.configs_of(job), job)
     before = {field: getattr(job, field) for field in values}
@@ -219,6 +221,21 @@ def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
     kept = job.upload is not None and Path(job.upload.path).exists()
     fields = msgspec.structs.replace(job_options.of(job), deadline_at=None)
     return fields, job.upload if kept else None
+
+
+def service_kept(job_id: int) -> JobOptions | None:
+    """What a new job from requests of this one begins with: its connection and service; None where these are
+    sent by calls, as those of any new job."""
+    job = get(job_id)
+    if Service(job.service) is Service.NOW:
+        return None
+    return JobOptions(
+        config=job.config_id,
+        name=job.name,
+        max_retries=job.max_retries,
+        service=Service(job.service),
+        keep_remote_files=job.keep_remote_files,
+    )
 
 
 def _change(

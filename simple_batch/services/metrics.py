@@ -30,7 +30,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ..core import context, loop_lag
-from ..core.domain import ACTIVE_STATUSES, NANO, JobStatus
+from ..core.domain import ACTIVE_STATUSES, NANO, JobStatus, PartState
 from ..core.errors import DatabaseMoved
 from ..core.identity import Scope
 from ..core.version import __version__
@@ -41,7 +41,7 @@ from ..store.cluster import workers
 from ..store.counters import REST, process_counters
 from ..store.database import as_opened, folder_of, is_server, sqlite_path
 from ..store.latency_sketch import LatencySketch
-from ..store.models import ApiConfig, Job
+from ..store.models import ApiConfig, BatchPart, Job
 from . import backups, lifecycle, readiness
 
 # Seconds; an answer takes from a fraction of one to minutes.
@@ -300,12 +300,24 @@ def _jobs(viewer: Scope | None) -> Iterator[Metric]:
     counts = dict.fromkeys((status.value for status in JobStatus), 0)
     counts |= {status: count for status, count, _left in rows}
     yield _family(GaugeMetricFamily, "jobs", "Jobs by status.", ("status",), counts)
+    yield _parts(viewer)
     left = sum(left for status, _count, left in rows if status in ACTIVE_STATUSES)
     yield _gauge("requests_pending", "Requests of unfinished jobs without a result.", left)
     removing = Job.select().where(job_rows.removing() & visibility.jobs(viewer)).count()
     yield _gauge("jobs_being_removed", "Deleted jobs whose rows are being removed.", removing)
     binned = binned_jobs.count(viewer)
     yield _gauge("jobs_in_bin", "Deleted jobs that can be restored.", binned)
+
+
+def _parts(viewer: Scope | None) -> Metric:
+    mine = BatchPart.job.in_(Job.select(Job.id).where(visibility.jobs(viewer)))
+    rows = BatchPart.select(BatchPart.state, fn.COUNT(BatchPart.id)).where(
+        mine & (BatchPart.requests > 0)
+    )
+    counts = dict.fromkeys((state.value for state in PartState), 0)
+    counts |= dict(rows.group_by(BatchPart.state).tuples())
+    meaning = "Parts of jobs, each one batch at a provider, by state."
+    return _family(GaugeMetricFamily, "parts", meaning, ("state",), counts)
 
 
 def _database() -> Iterator[Metric]:

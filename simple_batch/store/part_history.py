@@ -66,7 +66,7 @@ def left(job_id: int) -> Left:
     return Left(requests, bool(under_way), model or "")
 
 
-def send_rest_now(job_id: int, reason: str, detail: str) -> bool:
+def send_rest_now(job_id: int, reason: str, detail: str, actor: str = "runner") -> bool:
     """Let what is left of a running job be sent by calls from now on; False where it is already, or the job
     is not running."""
     with database.atomic():
@@ -77,5 +77,5 @@ def send_rest_now(job_id: int, reason: str, detail: str) -> bool:
         )
         if not changed.execute():
             return False
-        add_event(job_id, JobStatus.RUNNING, JobStatus.RUNNING, PARTS, detail)
+        add_event(job_id, JobStatus.RUNNING, JobStatus.RUNNING, PARTS, detail, actor)
     return True

@@ -27,6 +27,7 @@ from . import (
     new_job,
     new_template,
     page_cache,
+    part_words,
     reading_options,
     security,
     storage,
@@ -38,7 +39,7 @@ from . import (
 def register(app: Flask) -> None:
     """Register all pages with the app."""
     page_cache.register(app)
-    for module in (security, form_keys, i18n, filters, job_status, error_pages):
+    for module in (security, form_keys, i18n, filters, job_status, part_words, error_pages):
         module.register(app)
     for module in (
         jobs,

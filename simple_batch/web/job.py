@@ -9,13 +9,17 @@ from flask_babel import lazy_gettext as _
 from .. import export, insight
 from ..auth import audit_log
 from ..core import content, identity
+from ..core.clock import now_ms
 from ..core.domain import FINAL_STATUSES, Cause, Role
 from ..core.errors import InvalidInput
 from ..core.messages import listed, translatable
 from ..export.csv_file import safe
+from ..insight.parts import reported
 from ..insight.summary import iso
 from ..services import (
     adjusted_parameters,
+    batch_offers,
+    batch_service,
     configs,
     job_options,
     jobs,
@@ -25,7 +29,8 @@ from ..services import (
     webhooks,
 )
 from ..services.job_option_fields import DETAILS, JobOptions
-from ..store.models import ApiConfig, Job
+from ..store import batch_parts
+from ..store.models import ApiConfig, BatchPart, Job
 from ..store.request_filter import RequestFilter
 from . import labels
 from .downloads import attached
@@ -56,7 +61,8 @@ def common(job_id: int) -> dict:
     return {
         "job": job,
         "progress": insight.progress(job_id),
-        "allowed": jobs.allowed_actions(job) if identity.current().may(Role.OPERATOR) else set(),
+        "allowed": _allowed(job),
+        "extra_cost": batch_service.extra_cost(job) if batch_service.may_send_rest(job) else None,
         "shared": insight.by_config(job),
         "workers": insight.by_worker(job),
         "runner": lifecycle.runner_state(),
@@ -69,6 +75,13 @@ def common(job_id: int) -> dict:
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,
     }
+
+
+def _allowed(job: Job) -> set[str]:
+    if not identity.current().may(Role.OPERATOR):
+        return set()
+    more = {"send_rest_now"} if batch_service.may_send_rest(job) else set()
+    return jobs.allowed_actions(job) | more
 
 
 def _others(job: Job) -> list[ApiConfig]:
@@ -107,7 +120,7 @@ def _details(chosen: JobOptions) -> list[tuple[str, object]]:
     return [
         (labels.translated(field.label), described(field, value))
         for field, value in found
-        if value not in (None, ())
+        if value not in (None, (), field.default)
     ]
 
 
@@ -153,6 +166,35 @@ def error_table(job_id: int):
         shown["message"] = safe(group["message"])
         writer.writerow({**group, **shown}[name] for name in ERROR_COLUMNS)
     return attached(text.getvalue().encode(), f"job-{job_id}-errors.csv", "text/csv; charset=utf-8")
+
+
+@blueprint.get("/jobs/<int:job_id>/parts")
+def parts(job_id: int):
+    """The batches of a job at a provider, the newest first."""
+    job = jobs.get(job_id)
+    found, more = insight.parts_page(job_id, request.args.get("before", type=int))
+    profile = batch_offers.profile_of(job.config)
+    return render_template(
+        "job/parts.html",
+        tab="parts",
+        parts=[_part(part) for part in found],
+        more=more,
+        now=now_ms(),
+        unsent=batch_parts.UNSENT,
+        counts_at_end=profile is not None and profile.counts_at_end,
+        **common(job_id),
+    )
+
+
+def _part(part: BatchPart) -> dict:
+    succeeded, failed = reported(part)
+    until = part.ended_at or part.merged_at or now_ms()
+    return {
+        "part": part,
+        "succeeded": succeeded,
+        "failed": failed,
+        "age_s": max(0, (until - (part.sent_at or part.created_at)) // 1000),
+    }
 
 
 @blueprint.get("/jobs/<int:job_id>/events")

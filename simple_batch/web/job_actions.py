@@ -10,7 +10,7 @@ from flask_babel import ngettext
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole, with_large_field
-from ..services import drafts, job_creation, job_retry, jobs
+from ..services import batch_service, drafts, job_creation, job_retry, jobs
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .deleted_jobs import flash_deleted
@@ -23,12 +23,17 @@ blueprint = Blueprint("job_actions", __name__)
 
 Number = TypeVar("Number", int, float)
 
-_SIMPLE = {"pause": jobs.pause, "cancel": jobs.cancel, "reset": jobs.reset}
+_SIMPLE = {
+    "pause": jobs.pause,
+    "cancel": jobs.cancel,
+    "reset": jobs.reset,
+    "send_rest_now": batch_service.send_rest_now,
+}
 
 
-@blueprint.post("/jobs/<int:job_id>/<any(pause, resume, cancel, reset):action>")
+@blueprint.post("/jobs/<int:job_id>/<any(pause, resume, cancel, reset, send_rest_now):action>")
 def change(job_id: int, action: str):
-    """Pause, resume, cancel or reset. With ``leave_out``, a job is resumed without these parameters."""
+    """Pause, resume, cancel, reset, or send the rest now. With ``leave_out``, a job is resumed without these parameters."""
     try:
         if action == "resume":
             jobs.resume(job_id, leave_out=request.form.getlist("leave_out"))
@@ -70,7 +75,7 @@ def new_job_of(job_id: int):
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
-    drafts.begin(upload.id, OPTIONS)
+    drafts.begin(upload.id, OPTIONS, jobs.service_kept(job_id))
     return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
 
 

@@ -58,6 +58,7 @@ AUDITED = {
     "job.create": _("Job created"),
     "job.edit": _("Job settings changed"),
     "job.pause": _("Job paused"),
+    "job.send_rest_now": _("Rest of a job sent now"),
     "job.resume": _("Job resumed"),
     "job.cancel": _("Job cancelled"),
     "job.retry": _("Requests retried"),

@@ -21,6 +21,8 @@ from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
 from ..intake import Reading
 from ..services import (
+    batch_offers,
+    batch_service,
     configs,
     drafts,
     job_clones,
@@ -95,7 +97,17 @@ def preview(upload_id: int):
     config = request.args.get("config", type=int)
     if config is not None:
         form.config.data = config
+        _take_over(form)
     return _preview_page(form, staged, found)
+
+
+def _take_over(form: LaunchForm) -> None:
+    """What stands in the fields that another connection may change, and is not saved yet."""
+    for name in ("service", "deadline_at"):
+        if name in request.args:
+            form[name].process(request.args)
+    if "service" in request.args:  # a box that is not checked is not sent
+        form.keep_remote_files.process(request.args)
 
 
 def _first_form(staged, found, clone: int | None) -> LaunchForm:
@@ -326,8 +338,13 @@ def _preview_page(form, staged, found, tried=()):
     if config is not None:
         new = job_options.JobOptions(config=config.id) if form.errors else form.chosen()
         estimate = estimates.estimate(staged, found, config, new, tried)
+    urls = {item.url for item in found.first}
+    no_batches = batch_offers.why_not(config, urls) if config is not None else None
     return render_template(
         "jobs/preview.html",
+        no_batches=no_batches,
+        services=[] if config is None or no_batches else _services(config, form, found, estimate),
+        service_words={str(it.value): it.label for it in form.service.choices},
         **images.of_upload(staged, [message for item in first for message in item["messages"]]),
         form=form,
         upload=staged,
@@ -345,6 +362,11 @@ def _preview_page(form, staged, found, tried=()):
         rows_to_try=min(_rows_to_try(), found.good),
         max_rows_to_try=min(estimates.MAX_ROWS, found.good),
     )
+
+
+def _services(config, form, found, estimate):
+    new = job_options.JobOptions(config=config.id) if form.errors else form.chosen()
+    return batch_service.choices(config, new, found.good, estimate)
 
 
 def _warnings(staged, found):

@@ -130,6 +130,8 @@ def width(field: Field) -> str:
 
 def described(field: Field, value: Any) -> Any:
     """A value as a page names it."""
+    if field.kind is Kind.CHOICE:
+        return translated(next(one.label for one in field.choices if one.value == value))
     if field.kind is Kind.CHOICES:
         return translated(listed(one.label for one in field.choices if one.value in value))
     return value

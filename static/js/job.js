@@ -35,11 +35,13 @@
     put("spend", spend(p, done));
     put("cap", p.spend_cap === null ? "" : `· ${words.wordCap.replace("{money}", cost({ amount: p.spend_cap, currency: p.cost.currency }))}`);
     put("governor", governor(p.governor));
+    put("parts", parts(p.parts));
     counts(c);
     outcomes(p.outcomes);
     bar(c);
     announce(percents);
     document.dispatchEvent(new CustomEvent("jobprogress", { detail: wholePercent(done, c.total) }));
+    partsTable(p.parts);
     const waiting = p.waiting ? "1" : "";
     const ended = p.outcome_status ? `${p.outcome_status} ${c.failed} ${c.cancelled}` : "";
     if (p.status !== words.status || waiting !== words.waiting || ended !== words.ended) {
@@ -80,6 +82,35 @@
     if (g.cooldown_s > 0) text += ` · ${words.wordCooldown.replace("{s}", g.cooldown_s)} (${cooldown(g.reason)})`;
     else if (g.reason === "memory") text += ` · ${words.wordMemory}`;
     return text;
+  }
+
+  // as parts_words of web/part_words.py
+  function parts(p) {
+    const line = document.getElementById("parts-line");
+    if (!p || !line) return "";
+    const found = ["waiting", "open", "ended", "merged"].filter((name) => p[name])
+      .map((name) => line.dataset[`word${name[0].toUpperCase()}${name.slice(1)}`].replace("{n}", number(p[name])));
+    if (p.oldest_s !== null) found.push(line.dataset.wordSince.replace("{time}", clock(p.oldest_s)));
+    return found.length ? found.join(" · ") : "–";
+  }
+
+  // The table of parts is taken from the server whenever a part has moved, and every ten seconds.
+  function partsTable(p) {
+    if (!p) return;
+    const moved = JSON.stringify({ ...p, oldest_s: Math.floor((p.oldest_s || 0) / 10) });
+    const before = words.parts;
+    words.parts = moved;
+    if (before === undefined || moved === before) return;
+    if (p.rest_now !== JSON.parse(before).rest_now) refreshHead(words.status);
+    if (document.getElementById("parts")) refreshParts();
+  }
+
+  async function refreshParts() {
+    const answer = await fetch(location.href);
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const [old, fresh] = [document.getElementById("parts"), page.getElementById("parts")];
+    if (old && fresh) old.replaceWith(document.adoptNode(fresh));
   }
 
   function bar(c) {

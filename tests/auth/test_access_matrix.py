@@ -77,7 +77,7 @@ ENDPOINTS = {
     "saved templates": "saved_templates.index saved_templates.show saved_templates.download",
     "bin": "job_bin.index job_bin.change",
     "job": (
-        "job_pages.overview job_pages.progress job_pages.errors job_pages.error_table "
+        "job_pages.overview job_pages.parts job_pages.progress job_pages.errors job_pages.error_table "
         "job_pages.events job_pages.download job_pages.recipe pictures.of_job "
         "job_requests.index job_requests.detail job_charts.index job_charts.data "
         "job_charts.table job_charts.report"
