@@ -1,7 +1,8 @@
 """make bench: prints its figures and appends them to bench/results/.
 
 python -m bench [--quick] [PART ...]      parts: overhead tls streams databases embeddings width finding
-                                          faults caches cluster_limits growth pages files batch_api cluster
+                                          faults caches cluster_limits growth pages files batches batch_api
+                                          cluster
 """
 
 import argparse
@@ -14,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import report
 from .batch_api import batch_api
+from .batches import batches
 from .caches import caches
 from .cluster import cluster
 from .faults import faults
@@ -39,6 +41,7 @@ FULL = {
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
     "files": lambda: files([100_000, 1_000_000]),
+    "batches": lambda: batches([10_000, 1_000_000]),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
     "cluster": lambda: cluster(16_000, [1, 2, 4], 1.0),
 }
@@ -56,6 +59,7 @@ QUICK = {
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),
     "files": lambda: files([2_000]),
+    "batches": lambda: batches([500, 2_000]),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),
     "cluster": lambda: cluster(300, [1], 0.1),
 }

@@ -153,6 +153,22 @@ def files(part: dict) -> None:
         print(f"  {name:8} peak memory {at}")
 
 
+def batches(part: dict) -> None:
+    print(f"\nBatches of a provider: {part['requests']:,} requests, CPU seconds")
+    cut, merge = part["cut_s"], part["merge_s"]
+    loop = part["cut_bare_s"]
+    print(
+        f"cutting: {cut:.1f} s; a loop that re-encodes the lines {loop:.1f} s ({loop / cut:.2f} of its speed)"
+    )
+    loop, kept = part["merge_bare_s"], part["merge_kept_s"]
+    print(
+        f"merging: {merge:.1f} s; the same loop {loop:.1f} s ({loop / merge:.2f} of its speed), one that keeps "
+        f"the answers in SQLite {kept:.1f} s ({kept / merge:.2f})"
+    )
+    at = ", ".join(f"{grew:.0f} MB at {int(size):,}" for size, grew in part["grew_mb"].items())
+    print(f"  memory grew by {at}")
+
+
 def batch_api(part: dict) -> None:
     print(f"\nBatch API: a file of {part['file_bytes'] / 1e6:,.0f} MB")
     print(

@@ -136,6 +136,14 @@ class ClaimedPages(RequestSource, ResultSink):
 
     def record(self, item: Recorded) -> None:
         self._recorder.record(item)
+        self._count(item)
+
+    def record_group(self, items: list[Recorded]) -> None:
+        self._recorder.record_group(items)
+        for item in items:
+            self._count(item)
+
+    def _count(self, item: Recorded) -> None:
         if item.result is None:
             return
         self._recorded += 1

@@ -9,6 +9,7 @@ from ..core.context import Vault
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..runner.background import BackgroundTasks
+from ..runner.batch_jobs import BatchJobs
 from ..runner.hooks import Hooks
 from ..runner.providers import Providers
 from ..runner.scheduler import Scheduler
@@ -25,7 +26,7 @@ LIVE_EVERY_S = 1.0
 
 class Coordinator:
     """``wake(worker, job_id)`` notifies a worker of a new assignment. ``may_declare_dead()`` says whether this
-    worker may declare others dead."""
+    worker may declare others dead. ``batches`` ends and merges parts of jobs that no worker runs."""
 
     def __init__(
         self,
@@ -35,11 +36,19 @@ class Coordinator:
         providers: Providers,
         wake: Callable[[str, int], None],
         may_declare_dead: Callable[[], bool],
+        batches: BatchJobs,
     ):
         self._may_declare_dead = may_declare_dead
         self._placement = Placement(wake, self._ended)
         self.scheduler = Scheduler(
-            settings, providers, self._placement, hooks, lambda: None, tick_s=TICK_S
+            settings,
+            providers,
+            self._placement,
+            hooks,
+            lambda: None,
+            tick_s=TICK_S,
+            end_parts=batches.end,
+            tend_parts=batches.tend,
         )
         self._background = BackgroundTasks(settings, vault, hooks)
         on_error = partial(log_failure, log, "the workers cannot be looked after")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import peewee
 
 from ..core.clock import give_way
-from ..core.domain import JobStatus
+from ..core.domain import JobStatus, Service
 from ..runner import finalize, live_state
 from ..runner.task_group import TaskGroup
 from ..store import requests as request_rows
@@ -39,7 +39,8 @@ class Placement:
         self._overrides: dict[int, int] = {}  # of each job, when its pages were created
 
     def __len__(self) -> int:
-        return len(self._running)
+        """Those that make calls: one that waits for batches keeps no other job from running."""
+        return len(self._running) - sum(not _is_divided(job) for job in self._jobs.values())
 
     def busy(self, job_id: int) -> bool:
         """Whether a worker has an assignment of the job: the job cannot be ended or removed yet."""
@@ -63,10 +64,20 @@ class Placement:
         """Assign jobs to more workers where there is work for them."""
         load = Counter(worker for runs in self._assigned.values() for worker in runs)
         for job_id, job in self._jobs.items():
+            if not _is_divided(job):
+                self._assign_leader(job, load)
+                continue
             if self._free[job_id] or self._assigned.get(job_id):
                 self._assign(job, load)
             if job.overrides != self._overrides.get(job_id, 0):
                 self._create_pages(job_id)
+
+    def _assign_leader(self, job: Job, load: Counter) -> None:
+        """Assign a job that goes through batch APIs to one worker, which leads its parts."""
+        here = self._assigned.setdefault(job.id, {})
+        for worker in sorted(self._alive, key=lambda worker: load[worker.id]):
+            if here or self._add(job, worker, load):
+                return
 
     def _assign(self, job: Job, load: Counter) -> None:
         here = self._assigned.setdefault(job.id, {})
@@ -79,14 +90,18 @@ class Placement:
                 return
             if working and load[worker.id] >= worker.room:
                 continue  # the first assignment of a job ignores the workers' maximum
-            try:
-                assignments.add(job.id, worker.id)
-            except peewee.IntegrityError:
-                continue  # the worker has gone
-            here[worker.id] = ""
-            working += 1
-            load[worker.id] += 1
-            self._wake(worker.name, job.id)
+            working += self._add(job, worker, load)
+
+    def _add(self, job: Job, worker: Known, load: Counter) -> bool:
+        """Assign the job to the worker; False if the worker has gone."""
+        try:
+            assignments.add(job.id, worker.id)
+        except peewee.IntegrityError:
+            return False
+        self._assigned[job.id][worker.id] = ""
+        load[worker.id] += 1
+        self._wake(worker.name, job.id)
+        return True
 
     def _create_pages(self, job_id: int) -> None:
         if job_id not in self._page_tasks:
@@ -97,6 +112,8 @@ class Placement:
         just started, has ended, or has requests that were released."""
         with connected():
             job = Job.get_by_id(job_id)
+            if not _is_divided(job):
+                return
             self._overrides[job_id] = job.overrides
             begins = not self._assigned.get(job_id) and not pages.any_left(job_id)
             ways = request_rows.ways(job_id) if job.overrides else []
@@ -129,9 +146,14 @@ class Placement:
         self._page_tasks.stop(0)
 
 
+def _is_divided(job: Job) -> bool:
+    """Whether workers share a job: not if it goes through batch APIs."""
+    return Service(job.service) is Service.NOW
+
+
 def _asked(ids: list[int]) -> list[Job]:
     """The jobs with these ids, those of a higher priority first."""
-    fields = Job.id, Job.config, Job.concurrency, Job.spread, Job.overrides
+    fields = Job.id, Job.config, Job.concurrency, Job.spread, Job.overrides, Job.service
     jobs = Job.select(*fields, ApiConfig.concurrency).join(ApiConfig).where(Job.id.in_(ids))
     return list(jobs.order_by(Job.priority.desc(), Job.id)) if ids else []
 

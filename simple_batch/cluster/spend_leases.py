@@ -70,9 +70,9 @@ class LeasedSpendLimits(SpendLimits):
             lease = self._configs.setdefault(config.id, SpendLease(self._worker_id, made))
         return lease.spend_limit
 
-    def has_room(self, spend_limit: JobSpendLimit | ConfigSpendLimit) -> bool:
+    def has_room(self, spend_limit: JobSpendLimit | ConfigSpendLimit, needed: int = 0) -> bool:
         with connected():
-            return spend_leases.free(spend_limit.account())
+            return spend_leases.free(spend_limit.account(), needed)
 
     def paid(self, costs: dict[tuple, int]) -> None:
         """Note what results cost, in the transaction that writes them."""

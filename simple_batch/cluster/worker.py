@@ -20,9 +20,10 @@ from ..core.domain import JobStatus
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..runner import lease, live_state
+from ..runner.batch_jobs import BatchJobs, OutsideParts
 from ..runner.hooks import Hooks
 from ..runner.job_run import JobRun
-from ..runner.job_runs import JobRuns
+from ..runner.job_runs import JobRuns, Run
 from ..runner.providers import Providers
 from ..runner.recorder import Recorder
 from ..runner.stats import RunnerStats, figures_of
@@ -76,6 +77,13 @@ class Worker:
             gap_s=settings.REQUEST_CACHE_FLUSH_INTERVAL,  # a commit for each result is too many
             on_cost=self._spend_limits.paid,
             worker=name,
+        )
+        self._batches = BatchJobs(
+            settings,
+            self._providers,
+            self._recorder,
+            self._calls_outside_parts,
+            lambda job_id: assignments.holds(job_id, self._heartbeat.id),
         )
         self._runs = JobRuns(self._make_run, self._run_ended, self._run_closed)
         self._lease = lease.lease_of(settings.database_url)
@@ -159,7 +167,25 @@ class Worker:
 
     # --- job runs ---------------------------------------------------------------------------
 
-    def _make_run(self, job: Job) -> JobRun:
+    def _make_run(self, job: Job) -> Run:
+        run = self._batches.run(job) if self._batches.takes(job) else self._make_calls(job)
+        self._limits.attach_job(job.id, run.slots)
+        self._spend_limits.attach_job(job.id, run.spend_limit)
+        return run
+
+    def _calls_outside_parts(self, job: Job) -> JobRun:
+        """Makes calls for a job whose parts this worker leads."""
+        return JobRun(
+            self._settings,
+            job,
+            self._providers.by_id,
+            self._recorder,
+            OutsideParts(job),
+            self._spend_limits,
+            self._slots,
+        )
+
+    def _make_calls(self, job: Job) -> JobRun:
         max_calls = self._settings.WORKER_CONCURRENCY
 
         def width() -> int:
@@ -182,8 +208,6 @@ class Worker:
             self._spend_limits,
             self._slots,
         )
-        self._limits.attach_job(job.id, run.slots)
-        self._spend_limits.attach_job(job.id, run.spend_limit)
         return run
 
     def _run_ended(self) -> None:
@@ -257,6 +281,7 @@ class Worker:
                     self._providers,
                     self._wake_worker,
                     lambda: self._heartbeat.may_declare_dead,
+                    self._batches,
                 )
                 self._coordinator.start()
             elif not self._closing:

@@ -456,6 +456,26 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
         return self.started_at + self.latency_ms
 
 
+# causes of attempts that use up a retry of a request in a batch; others are final, stop the job, or cost none
+CHARGED = frozenset(Cause) - {
+    Cause.QUOTA,
+    Cause.AUTH,
+    Cause.BAD_REQUEST,
+    Cause.NOT_FOUND,
+    Cause.CONTEXT_LENGTH,
+    Cause.TOO_LARGE,
+    Cause.CANCELLED,
+    Cause.EXPIRED,
+}
+
+
+class Tried(msgspec.Struct, frozen=True, gc=False):
+    """Stored attempts of a request, and how many of them used up a retry."""
+
+    attempts: int = 0
+    charged: int = 0
+
+
 class RequestResult(msgspec.Struct, frozen=True, gc=False):
     """How a request ended. ``outcome`` and ``finish_reason`` (as the provider says it) are of the
     answer, None where there is none. ``response`` is the provider's JSON as received,

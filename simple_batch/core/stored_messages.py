@@ -248,6 +248,21 @@ EXPIRED = stored_message("not answered before the deadline of its job")
 PROGRAM_FAULT = stored_message("%(error)s in Simple Batch; see the log")
 NOT_STORED = stored_message("The answer cannot be stored (%(error)s); see the log")
 
+# --- requests that a provider's batch API cannot take (runner/part_lines.py) ---------------------
+
+NO_BATCH_URL = stored_message(
+    "The provider's batch API does not take %(url)s, only %(urls)s. Send this request in a job with the "
+    "service “now”."
+)
+LINE_TOO_LARGE = stored_message(
+    "The request has %(size)s bytes, and the provider's batch API takes at most %(limit)s. Shorten it, or "
+    "send it in a job with the service “now”."
+)
+TOO_MANY_INPUTS = stored_message(
+    "The request has %(count)s inputs, and a batch of the provider takes at most %(limit)s. Divide it, or "
+    "send it in a job with the service “now”."
+)
+
 # --- webhooks and e-mails (runner/notifier.py, runner/mailer.py) -------------------------------
 
 HOOK_UNANSWERED = stored_message("the receiver did not answer within %(seconds)s s")

@@ -25,20 +25,22 @@ from .retry import StopAll
 TRIP = 3
 NO_ANSWER = "no_answer"  # why a job is paused after ENDPOINT_WAIT_MAX
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
-_AT_ONCE = (Cause.QUOTA, *REFUSALS)
+AT_ONCE = (Cause.QUOTA, *REFUSALS)  # whatever else succeeds
 
 
 class PauseReason(msgspec.Struct, frozen=True):
     """Why a pool stopped by itself: ``reason`` is a cause or a code of the component that stopped
     it, ``detail`` says what to do. ``config_id`` is the API config concerned, if the reason concerns
     one and goes away by itself. ``until`` (epoch ms) is the time before which no call is made, if
-    known. ``parameters`` are those of the users' lines that the model rejects, if that is why."""
+    known. ``parameters`` are those of the users' lines that the model rejects, if that is why. ``needed``
+    (nano-units) is what a spend cap must leave for the next request."""
 
     reason: str
     detail: str
     config_id: int | None = None
     until: int | None = None
     parameters: tuple[str, ...] = ()
+    needed: int = 0
 
 
 class Breaker:
@@ -55,7 +57,7 @@ class Breaker:
             waits_for_all = self.waits.failed(stopped, in_flight)
             return pause_reason(stopped.finding) if waits_for_all else None
         self.held.append(stopped)
-        if stopped.finding.cause in _AT_ONCE or len(self.held) >= TRIP:
+        if stopped.finding.cause in AT_ONCE or len(self.held) >= TRIP:
             return self.verdict()
         return None
 

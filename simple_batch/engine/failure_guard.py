@@ -73,7 +73,7 @@ class FailureGuard:
         self._held.append(held)
         if held.explained or self._alike.add(held.result) < self._limit:
             return None
-        return _same_failure(held.result, self._limit)
+        return same_failure(held.result, self._limit)
 
     def overflow(self) -> list[Held]:
         """Take out the oldest failures if more are held back than may be in memory."""
@@ -102,7 +102,8 @@ class FailureGuard:
         return explained
 
 
-def _same_failure(result: RequestResult, count: int) -> PauseReason:
+def same_failure(result: RequestResult, count: int) -> PauseReason:
+    """Why a job stops of which ``count`` requests failed alike, for example like this one."""
     message = recognised(result.message, result.http_status)
     if (result.http_status or 0) >= 300 and message != f"HTTP {result.http_status}":
         message = translatable(

@@ -12,6 +12,7 @@ from ..core.messages import listed, translatable
 from ..core.stored_messages import recognised
 from .body_paths import decode, holds
 from .breaker import TRIP, PauseReason
+from .classify import Classification
 from .retry import StopAll
 
 REJECTED_PARAMETER = "rejected_parameter"  # why a job is paused
@@ -56,15 +57,19 @@ class ParameterGuard:
     def verdict(self) -> PauseReason:
         """The PauseReason for the requests held back. There must be at least one."""
         parameters = tuple(dict.fromkeys(one.parameter for one in self.held if one.parameter))
-        finding = self.held[-1].finding
-        return PauseReason(
-            REJECTED_PARAMETER,
-            translatable(
-                "The model rejects %(parameters)s, which the lines of this job set themselves: %(message)s – "
-                "These requests stay pending. Leave it out of all of them, or choose another model, then "
-                "resume.",
-                parameters=listed(parameters),
-                message=recognised(finding.message, finding.http_status),
-            ),
-            parameters=parameters,
-        )
+        return rejected_parameters(parameters, self.held[-1].finding)
+
+
+def rejected_parameters(parameters: tuple[str, ...], finding: Classification) -> PauseReason:
+    """Why a job stops whose own lines have these parameters, which the model rejects as ``finding`` says."""
+    return PauseReason(
+        REJECTED_PARAMETER,
+        translatable(
+            "The model rejects %(parameters)s, which the lines of this job set themselves: %(message)s – "
+            "These requests stay pending. Leave it out of all of them, or choose another model, then "
+            "resume.",
+            parameters=listed(parameters),
+            message=recognised(finding.message, finding.http_status),
+        ),
+        parameters=parameters,
+    )

@@ -13,6 +13,7 @@ import msgspec
 from ..core.clock import now_ms
 from ..core.domain import Attempt, Cause, Outcome, Request, RequestResult, RequestStatus, Verdict
 from ..core.stored_messages import INTERRUPTED
+from .call_result import attempt_of, is_delivered, judged, result_of
 from .classify import KEPT, Classification, classify, classify_failure
 from .governor import REFUSALS
 from .limiters import Dismissed, Limiters, Permit
@@ -22,7 +23,6 @@ from .parameter_adjuster import MOST, ParameterAdjuster
 from .service_tier import TierFallback, asked, can_be_left, without
 from .structured_output import Structure
 from .transport import Reply, TransportFailure
-from .unwanted_answer import treated
 from .usage_estimate import with_estimate
 
 _MIN_JITTER_S = 0.01
@@ -201,12 +201,12 @@ class RetryingCall:
         """Call once. Returns the result if it is final, else the seconds to wait before the next call
         (None: at once). A large answer is held no longer than this lasts. Raises StopAll."""
         finding = self._call(permit, max(0.1, self._left_s()))
-        delivered = _is_delivered(finding)
+        delivered = is_delivered(finding)
         if delivered and self._outages is not None:
             self._outages.succeeded()
         if finding.cause is None:
-            return self._result(RequestStatus.SUCCEEDED, finding)
-        failed = self._failed = self._result(RequestStatus.FAILED, finding)
+            return self._result(finding)
+        failed = self._failed = self._result(finding)
         if (
             not delivered
             and self._structure
@@ -383,10 +383,10 @@ class RetryingCall:
                 finding = with_estimate(finding, self.request, self._body)
             self._limiters.settle(permit, finding, latency_ms)
             if finding is not None and finding.cause is None:
-                finding = self._judged(finding)
+                finding = judged(finding, self._policy.as_failed, self._shape)
             self._note(finding, started_at, latency_ms)
             if self._called is not None:
-                self._called(self.request.index, finding is not None and _is_delivered(finding))
+                self._called(self.request.index, finding is not None and is_delivered(finding))
         return finding
 
     def _about_tier(self, finding: Classification) -> Classification:
@@ -395,47 +395,22 @@ class RetryingCall:
             return finding
         return msgspec.structs.replace(finding, verdict=Verdict.WAIT, tier_refused=True)
 
-    def _judged(self, finding: Classification) -> Classification:
-        """An answer; as a failed attempt if the job takes it for one, or if it is not what was asked
-        for."""
-        finding = treated(finding, self._policy.as_failed)
-        if finding.cause is not None or self._shape is None:
-            return finding
-        return self._shape.checked(finding)
-
     def _note(self, finding: Classification | None, started_at: int, latency_ms: int) -> None:
         number = len(self.attempts) + 1
         if finding is None:
             attempt = Attempt(number, started_at, latency_ms, Cause.CANCELLED, None, INTERRUPTED())
-        elif finding.cause is None:
-            attempt = Attempt(number, started_at, latency_ms, None, finding.http_status)
         else:
-            attempt = Attempt(
-                number,
-                started_at,
-                latency_ms,
-                finding.cause,
-                finding.http_status,
-                finding.message,
-                finding.excerpt,
-                0,
-                finding.usage,
-                finding.service_tier,
-            )
+            attempt = attempt_of(finding, number, started_at, latency_ms)
         self.attempts.append(attempt)
 
     def _stops(self, finding: Classification) -> bool:
         """Whether every further call may fail alike: for its kind, for as long as the provider asks to
         be left alone, or because it has refused all calls for as long. The pool decides (breaker.py,
         long_waits.py)."""
-        if finding.cause in self._policy.own:
-            return False
-        waited_s = finding.retry_after_s or 0.0
+        waited_s = 0.0
         if self._outages is not None and finding.cause is Cause.RATE_LIMIT:
-            waited_s = max(waited_s, self._outages.refused_s)
-        return finding.verdict is Verdict.STOP or (
-            finding.cause in REFUSALS and waited_s > self._policy.patience_s
-        )
+            waited_s = self._outages.refused_s
+        return stops(self._policy, finding, waited_s)
 
     def _wait_s(self, finding: Classification) -> float | None:
         """The backoff before the next call; None if there is no next call."""
@@ -463,32 +438,28 @@ class RetryingCall:
         longest = min(policy.backoff_max_s, policy.backoff_base_s * 2.0 ** min(times, 20))
         return max(_MIN_JITTER_S, self._rng.uniform(0.0, longest))
 
-    def _result(self, status: RequestStatus, finding: Classification) -> RequestResult:
-        return RequestResult(
-            index=self.request.index,
-            status=status,
-            attempts=tuple(self.attempts),
-            started_at=self._started_at,
-            finished_at=now_ms(),
-            latency_ms=self.attempts[-1].latency_ms,
-            response=finding.response,
-            cause=finding.cause,
-            http_status=finding.http_status,
-            message=finding.message,
-            usage=finding.usage,
-            model=finding.model,
-            outcome=finding.outcome,
-            finish_reason=finding.finish_reason,
-            service_tier=finding.service_tier,
-            tier_fallback=self._tier_left,
-            first_token_ms=self._first_token_ms,
-            held=finding.held,
+    def _result(self, finding: Classification) -> RequestResult:
+        return result_of(
+            finding,
+            self.request.index,
+            tuple(self.attempts),
+            self._started_at,
+            now_ms(),
+            self.attempts[-1].latency_ms,
+            self._tier_left,
+            self._first_token_ms,
         )
 
 
-def _is_delivered(finding: Classification) -> bool:
-    """Whether an answer came, though the job may take it for a failure."""
-    return finding.cause is None or finding.outcome is not None
+def stops(policy: Policy, finding: Classification, waited_s: float = 0.0) -> bool:
+    """Whether every further call may fail alike: for its kind, or because all are refused for longer than
+    the patience. ``waited_s``: how long they have been."""
+    if finding.cause in policy.own:
+        return False
+    return finding.verdict is Verdict.STOP or (
+        finding.cause in REFUSALS
+        and max(waited_s, finding.retry_after_s or 0.0) > policy.patience_s
+    )
 
 
 def _lightened(failed: RequestResult) -> RequestResult:

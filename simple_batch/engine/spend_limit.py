@@ -26,10 +26,16 @@ class CapReached(Exception):
 
 
 class Cap(msgspec.Struct):
-    """``spent`` of ``limit`` (None: any sum), in nano-units."""
+    """``spent`` of ``limit`` (None: any sum), in nano-units. ``reserved`` is what batches that have not
+    ended may cost."""
 
     limit: int | None
     spent: int
+    reserved: int = 0
+
+    def leaves(self, amount: float) -> bool:
+        """Whether this amount is within the limit."""
+        return self.limit is None or self.spent + self.reserved + amount <= self.limit
 
 
 class SpendLimit:
@@ -74,9 +80,17 @@ class SpendLimit:
     def reached(self) -> PauseReason | None:
         """Why no call may start; None where one may."""
         for name, cap in self.caps.items():
-            if cap.limit is not None and cap.spent >= cap.limit:
+            if cap.limit is not None and cap.spent + cap.reserved >= cap.limit:
                 return self._stop(name, cap)
         return None
+
+    def lacking(self, needed: float) -> PauseReason | None:
+        """Why no call may start for which the caps must leave this amount (nano-units); None where one
+        may."""
+        for name, cap in self.caps.items():
+            if not cap.leaves(needed):
+                return self._stop(name, cap)
+        return self.reached()
 
     def check(self) -> None:
         """Raises CapReached if a cap is reached."""
@@ -97,9 +111,7 @@ class SpendLimit:
     def affords(self) -> bool:
         """Whether the caps leave enough for the running calls and one more."""
         expected = self.expected(1)
-        return self.reached() is None and all(
-            cap.limit is None or cap.spent + expected <= cap.limit for cap in self.caps.values()
-        )
+        return self.reached() is None and all(cap.leaves(expected) for cap in self.caps.values())
 
     def ready(self) -> bool:
         """Returns False if this process has no spend left; it then asks for more."""
@@ -123,9 +135,19 @@ class SpendLimit:
         if not self._seen:
             return self.in_flight < FEW
         expected = self.expected(1)
-        return all(
-            cap.limit is None or cap.spent + expected <= cap.limit for cap in self.caps.values()
-        )
+        return all(cap.leaves(expected) for cap in self.caps.values())
+
+    def charge(self, cost: int) -> None:
+        """Count what requests in a batch have cost."""
+        for cap in self._counted:
+            cap.spent += cost
+        self._changed.set()
+
+    def reserve(self, amount: int) -> None:
+        """Count what all batches that have not ended may cost."""
+        for cap in self.caps.values():
+            cap.reserved = amount
+        self._changed.set()
 
     def settle(self, cost: int | None, dearest: int | None = None) -> None:
         """A call has ended. ``cost`` is None if it is unknown. Calls to come are expected to cost the

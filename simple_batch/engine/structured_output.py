@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.clock import now_ms
 from ..core.domain import Cause, Outcome, Request, Verdict
 from ..core.schema import Schema, given
 from . import error_words
@@ -46,15 +47,29 @@ class Structure:
         self._fell_back = fell_back
         self._formats = [one for one in _formats(schema) if _rank(one) >= MODES.index(mode)]
         self.level = 0
+        self._lowered_at: list[int] = []  # epoch ms
+
+    @property
+    def again(self) -> bool:
+        """Whether an answer that does not fit is sent back."""
+        return self._again
 
     @property
     def format_name(self) -> str:
         """The current fallback level: json_schema (strict), json_schema, json_object, or nothing."""
         return self._formats[self.level]
 
+    def level_at(self, moment: int) -> int:
+        """The fallback level at a moment (epoch ms), as far as this process knows."""
+        return sum(lowered < moment for lowered in self._lowered_at)
+
     def fields(self, url: str) -> dict[str, Any]:
         """Fields to add to a body for ``url`` that does not set them itself."""
-        form = _response_format(self.format_name, self._schema)
+        return self.fields_at(self.level, url)
+
+    def fields_at(self, level: int, url: str) -> dict[str, Any]:
+        """The same at another fallback level."""
+        form = _response_format(self._formats[level], self._schema)
         if form is None:
             return {}
         if url == CHAT:
@@ -85,6 +100,7 @@ class Structure:
         if level == self.level:
             refused = self.format_name
             self.level += 1
+            self._lowered_at.append(now_ms())
             self._fell_back(refused, self.format_name)
         return True
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from ..core.domain import Cause, JobStatus
 from ..core.stored_messages import CANCELLED, EXPIRED
-from ..store import bulk_results, duplicates, requeue_answers
+from ..store import batch_parts, bulk_results, duplicates, requeue_answers
 from ..store import jobs as job_rows
 from ..store import requeue as retry_rows
 from ..store.cluster import pages
-from ..store.database import connected
+from ..store.database import connected, retry_while_unavailable
 from ..store.models import Job, database, lock_job
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
@@ -26,7 +26,10 @@ _WORDS = {
 def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
     """End a job that is finalizing or cancelling: requests without a result get one that says why,
     ``finalizer(job_id)`` makes the result files, and the job gets its last status. May be
-    interrupted at any point and started again."""
+    interrupted at any point and started again. Does nothing while batches of the job are under way at
+    providers: the process that runs the jobs ends them first (batch_jobs.py)."""
+    if _has_batches(job_id):
+        return
     with connected():
         job = Job.get_by_id(job_id)
     if job.ask_once:
@@ -45,6 +48,11 @@ def finish(job_id: int, finalizer: Callable[[int], None]) -> None:
     with connected():
         pages.clear(job_id)
         job_rows.transition(job_id, last, (JobStatus.CANCELLING, JobStatus.FINALIZING))
+
+
+def _has_batches(job_id: int) -> bool:
+    """Whether batches at providers would be forgotten if the job ended now."""
+    return retry_while_unavailable(batch_parts.any_under_way, job_id)
 
 
 def complete(job_id: int) -> Job | None:
@@ -80,7 +88,9 @@ def _close(job: Job, cause: Cause) -> None:
 
 def reset(job_id: int, until: float | None = None) -> None:
     """Remove the results of a job that is being reset, in small steps. May be broken off and begun
-    again; it does so itself at a moment of the monotonic clock."""
+    again; it does so itself at a moment of the monotonic clock. As to batches, see ``finish``."""
+    if _has_batches(job_id):
+        return
     with Pace(FEW) as pace:
         while not pace.step(job_rows.reset_step, job_id, pace.rows):
             if until is not None and time.monotonic() > until:
@@ -119,7 +129,10 @@ def give_back_duplicates(job_id: int) -> int:
 
 
 def purge(job_id: int) -> None:
-    """Remove a deleted job's rows in small steps. May be broken off and begun again."""
+    """Remove a deleted job's rows in small steps. May be broken off and begun again. As to batches, see
+    ``finish``."""
+    if _has_batches(job_id):
+        return
     with Pace(FEW) as pace:
         while not pace.step(job_rows.delete_rows_step, job_id, pace.rows):
             pass

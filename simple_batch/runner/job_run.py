@@ -54,6 +54,8 @@ class JobRun:
     takes the results, ``spend_limits`` caps the cost; ``worker_slots`` limits the concurrent calls
     of this process."""
 
+    counts = True  # it uses up one of MAX_RUNNING_JOBS
+
     def __init__(
         self,
         settings: Settings,
@@ -69,10 +71,11 @@ class JobRun:
         self._provider_of = provider_of
         self._sink = sink
         self._source = source
-        self._stopping = self._settling = False
+        self._stopping = False
+        self._settling = True  # no other route is started: it does not run yet, or ends
         self._currency = job.currency
         self._ask_once = job.ask_once
-        self._reuse = ResponseReuse(job, self._record_reused) if job.reuse_hours else None
+        self._reuse = ResponseReuse(job, self.record_reused) if job.reuse_hours else None
         # a client program waits for a batch: a model that is not found, or a parameter of a line that
         # the model rejects, fails each line, not the job
         self._of_client = bool(job.completion_window)
@@ -104,7 +107,7 @@ class JobRun:
             self.slots.resize(job.concurrency)
             self._flow.concurrency = job.concurrency
             for route in self._routes.values():
-                route.pool.adjust(self._policy(job))
+                route.pool.adjust(self.policy(job))
         if job.overrides != self._overrides and not self._stopping:
             self._overrides = job.overrides
             self._source.note(job)
@@ -180,7 +183,7 @@ class JobRun:
         if not self._stopping:
             self._start_other_routes()
 
-    def _policy(self, job: Job) -> Policy:
+    def policy(self, job: Job) -> Policy:
         settings = self._settings
         return Policy(
             max_retries=job.max_retries,
@@ -193,7 +196,7 @@ class JobRun:
             as_failed=frozenset(map(Outcome, filter(None, job.as_failed.split(",")))),
         )
 
-    def _guard_policy(self, job: Job) -> GuardPolicy:
+    def guard_policy(self, job: Job) -> GuardPolicy:
         if job.completion_window:
             return GuardPolicy(0, 0)
         first, later = self._settings.SAME_FAILURE_FIRST, self._settings.SAME_FAILURE_LATER
@@ -239,8 +242,8 @@ class JobRun:
             spend,
             provider.answers,
         )
-        policy = self._policy(job)
-        guard = self._guard_policy(job)
+        policy = self.policy(job)
+        guard = self.guard_policy(job)
         settings = self._settings
         caches = PromptCaches.of(job, provider, self._inputs, self._source.part, settings)
         route = Route(
@@ -249,7 +252,7 @@ class JobRun:
             provider,
             policy,
             limiters,
-            self._record,
+            self.record,
             self._inputs,
             guard,
             caches,
@@ -422,10 +425,10 @@ class JobRun:
             return sender.run(window)
         return sender.run(lambda: window().draw(sender.gates[0]))
 
-    def _record_reused(self, provider: Provider, index: int, result: RequestResult) -> None:
-        self._record(provider, index, (), result, reused=True)
+    def record_reused(self, provider: Provider, index: int, result: RequestResult) -> None:
+        self.record(provider, index, (), result, reused=True)
 
-    def _record(self, provider: Provider, index, attempts, result, reused=False) -> None:
+    def record(self, provider: Provider, index, attempts, result, reused=False) -> None:
         if result is not None:
             second = int(time.monotonic())
             if self._finished and self._finished[-1][0] == second:

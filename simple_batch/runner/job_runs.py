@@ -8,10 +8,13 @@ from ..core.errors import ConfigurationError
 from ..store.database import connected
 from ..store.models import Job, database
 from . import live_state
+from .batch_run import BatchRun
 from .job_run import JobRun
 from .task_group import TaskGroup, pause
 
 log = logging.getLogger(__name__)
+
+Run = JobRun | BatchRun
 
 _EDITED = (
     Job.id,
@@ -21,6 +24,7 @@ _EDITED = (
     Job.overrides,
     Job.priority,
     Job.spend_cap,
+    Job.rest_now_at,
 )
 
 
@@ -30,17 +34,18 @@ class JobRuns:
 
     def __init__(
         self,
-        make: Callable[[Job], JobRun],
+        make: Callable[[Job], Run],
         ended: Callable[[], None],
         closed: Callable[[int], None] = lambda job_id: None,
     ):
         self._make = make
         self._closed = closed
         self._tasks = TaskGroup(ended)
-        self.open: dict[int, JobRun] = {}
+        self.open: dict[int, Run] = {}
 
     def __len__(self) -> int:
-        return len(self.open)
+        """Those that make calls: one that waits for batches keeps no other job from running."""
+        return sum(run.counts for run in self.open.values())
 
     def busy(self, job_id: int) -> bool:
         """Whether a run of the job is active or ending."""
@@ -96,7 +101,7 @@ class JobRuns:
             run.stop()
         self._tasks.stop(timeout_s)
 
-    def _run(self, run: JobRun) -> None:
+    def _run(self, run: Run) -> None:
         try:
             run.run()
         finally:

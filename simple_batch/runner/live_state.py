@@ -35,6 +35,7 @@ class LiveState(msgspec.Struct, omit_defaults=True):
     configs: dict[str, ConfigLive] | None = None
     waits: bool = False
     waiting: Waiting | None = None
+    parts: dict[str, int] | None = None  # batches at providers, by state (core/domain.PartState)
 
 
 encode = msgspec.json.Encoder().encode
@@ -80,6 +81,7 @@ def merged(lives: list[LiveState]) -> LiveState:
         configs=configs or None,
         waits=all(live.waits for live in lives),
         waiting=_waiting(lives),
+        parts=next((live.parts for live in lives if live.parts), None),
     )
 
 

@@ -14,6 +14,7 @@ from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState, Prices,
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.answer_memory import Answers
+from ..engine.batch_api.batch_client import BatchClient
 from ..engine.encoder import Encoder
 from ..engine.exchange import Exchange
 from ..engine.governor import Governor
@@ -24,6 +25,7 @@ from ..store import configs, stream_needs
 from ..store.configs import endpoint_of
 from ..store.database import retry_while_unavailable
 from ..store.models import ApiConfig
+from .batch_clients import BatchClients
 from .spend_caps import ConfigSpendLimit, SpendLimits
 
 log = logging.getLogger(__name__)
@@ -172,6 +174,7 @@ class Providers:
         self._max_calls = raise_open_files_limit(settings.MAX_CONCURRENCY)
         self.answers = Answers(settings.MAX_ANSWERS_BYTES)
         self._by_config: dict[int, Provider] = {}
+        self._batch_clients = BatchClients(settings, vault)
 
     def get(self, config: ApiConfig) -> Provider:
         """The provider for a config. Raises ConfigurationError where its key cannot be opened."""
@@ -200,6 +203,10 @@ class Providers:
         """The same by the config's id."""
         return self._by_config.get(config_id) or self.get(ApiConfig.get_by_id(config_id))
 
+    def batch_client(self, config_id: int) -> BatchClient:
+        """The client of a config's batch API, as the config stands now. Raises ConfigurationError."""
+        return self._batch_clients.of(ApiConfig.get_by_id(config_id))
+
     def refresh(self) -> None:
         """Take up configs edited since they were opened."""
         if not self._by_config:
@@ -223,11 +230,11 @@ class Providers:
         """How they stand, by the aliases of their configs."""
         return {provider.alias: provider.governor.state() for provider in self._by_config.values()}
 
-    def may_spend(self, config_id: int) -> bool:
-        """Whether the spend caps of a config leave room for a call. A config whose key cannot be
+    def may_spend(self, config_id: int, needed: int = 0) -> bool:
+        """Whether the spend caps of a config leave room for a call, and so much (nano-units). A config whose key cannot be
         opened has no room."""
         try:
-            return self.spend_limits.has_room(self.by_id(config_id).spend_limit)
+            return self.spend_limits.has_room(self.by_id(config_id).spend_limit, needed)
         except ConfigurationError:
             return False
 
@@ -237,6 +244,7 @@ class Providers:
             if self._sharing is not None:
                 self._sharing.detach(config_id)
         self._by_config.clear()
+        self._batch_clients.close()
 
 
 RESERVED = 256  # for the database, the pages' clients, logs and uploads

@@ -44,6 +44,13 @@ class _After(msgspec.Struct):
     at_once: bool
 
 
+class _Group(msgspec.Struct):
+    """Results that are committed together; then ``done`` is set."""
+
+    items: list[Recorded]
+    done: Event
+
+
 _TRY = _After(lambda: None, at_once=True)
 
 
@@ -52,6 +59,9 @@ class ResultSink(Protocol):
 
     def record(self, item: Recorded) -> None:
         """Queue a result; blocks while the queue is full (backpressure)."""
+
+    def record_group(self, items: list[Recorded]) -> None:
+        """Commit results together, without a wait for others; returns when they are."""
 
     def wait_until_writable(self) -> None:
         """Block while results cannot be stored, so that no call is paid for and its answer lost."""
@@ -114,6 +124,12 @@ class Recorder(ResultSink):
         self._taken += item.result is not None
         self._queue.put(item)
 
+    def record_group(self, items: list[Recorded]) -> None:
+        self._taken += sum(item.result is not None for item in items)
+        group = _Group(items, Event())
+        self._queue.put(group)
+        group.done.wait()
+
     def wait_until_writable(self) -> None:
         now = time.monotonic()
         if now >= self._check_at:  # asked before each call, several times
@@ -166,6 +182,10 @@ class Recorder(ResultSink):
         self._since = time.monotonic()
         deadline = min(self._rested, self._since + self._interval)
         while True:
+            if isinstance(item, _Group):
+                batch += item.items
+                waiting.append(_After(item.done.set, at_once=True))
+                return batch, waiting
             if isinstance(item, _After):
                 waiting.append(item)
                 if item.at_once:

@@ -7,7 +7,7 @@ for workers is cluster/claimed_pages.py.
 from collections.abc import Iterator
 from typing import Protocol
 
-from ..core.domain import Request
+from ..core.domain import Request, Service
 from ..engine.prefix_window import MAX_HELD
 from ..store import requests as request_rows
 from ..store.database import retry_while_unavailable
@@ -59,6 +59,7 @@ class Cursor(RequestSource):
     def __init__(self, job: Job):
         self._job_id = job.id
         self._ask_once = job.ask_once
+        self._parts = Service(job.service) is not Service.NOW
         self.note(job)
 
     def note(self, job: Job) -> None:
@@ -78,6 +79,7 @@ class Cursor(RequestSource):
                 PAGE,
                 key if self._overrides else None,
                 self._ask_once,
+                self._parts,
             )
             yield page
 

@@ -1,6 +1,7 @@
 """Reuses answers of other jobs for the same requests, and keeps this job's answers for others."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from ..core.clock import now_ms
 from ..core.domain import Request, RequestResult, RequestStatus
@@ -10,9 +11,17 @@ from ..store import requests as request_rows
 from ..store import response_cache
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
-from .route import Route
+from .providers import Provider
 
 HOUR_MS = 3_600_000
+
+
+class Encoding(Protocol):
+    """Encodes requests for a provider: a route, or what makes lines of a batch."""
+
+    provider: Provider
+
+    def encode(self, request: Request) -> bytes: ...
 
 
 class ResponseReuse:
@@ -25,7 +34,7 @@ class ResponseReuse:
         self._record = record
         self._keys: dict[int, bytes] = {}  # of requests on their way
 
-    def unanswered(self, route: Route, page: list[Request]) -> list[Request]:
+    def unanswered(self, route: Encoding, page: list[Request]) -> list[Request]:
         """The requests of a page that were not asked before, and those that a user edited or sent
         again; the others are recorded."""
         if not page:

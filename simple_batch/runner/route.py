@@ -12,7 +12,6 @@ from ..core.domain import (
     ApiFormat,
     Attempt,
     Cause,
-    Defaults,
     Request,
     RequestResult,
     Waiting,
@@ -22,7 +21,6 @@ from ..core.stored_messages import UNREADABLE_IMAGE
 from ..engine.anthropic import no_counterpart
 from ..engine.breaker import PauseReason
 from ..engine.cache_gate import PrefixGate
-from ..engine.encoder import Encoder
 from ..engine.failure_guard import GuardPolicy
 from ..engine.limiters import Limiters
 from ..engine.load_balancer import LoadBalancer, Upstream
@@ -37,11 +35,11 @@ from ..engine.transport import Reply, TransportFailure
 from ..engine.unwanted_answer import is_unwanted
 from ..store import images
 from ..store import jobs as job_rows
-from ..store.configs import job_defaults
 from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 from .adjustment_notes import learned
+from .body_encoder import BodyEncoder
 from .prompt_caches import PromptCaches
 from .providers import Provider
 
@@ -97,16 +95,13 @@ class Route:
     ):
         self.key = key
         self.provider = provider
-        self._job = job
-        self._own_defaults = job_defaults(job, provider.defaults) is not provider.defaults
         self._timeout_s = key.timeout_s or job.timeout_s
         self._longer_s: float | None = None  # time-out raised because every call exceeded it
-        self._encoder: Encoder | None = None
-        self._encoder_of: tuple[Defaults | None, int] = None, 0
         self._job_id = job.id
         self._structure = structure_of(
             job.schema, job.schema_mode, job.schema_retry, self._note_fallback
         )
+        self._bodies = BodyEncoder(job, provider, self._structure)
         self._streaming = provider.streams.on  # when this route last looked
         self._record = record
         self._as_failed = policy.as_failed
@@ -115,7 +110,7 @@ class Route:
         self.caches = caches
         where = images.folder_of(job)
         self.pool = Pool(
-            encode=self.encode if caches is None else self._encode_for_caches,
+            encode=self._bodies.encode if caches is None else self._encode_for_caches,
             transport=self if where is None else _WithImages(self, where),
             limiters=limiters,
             policy=policy,
@@ -128,7 +123,7 @@ class Route:
             tier_fallback=TierFallback(
                 self._flex_timeout_s, job.deadline_at, affords, self._note_tier
             ),
-            adjuster=ParameterAdjuster(self._defaults, self._learn),
+            adjuster=ParameterAdjuster(self._bodies.defaults, self._learn),
         )
         if caches is not None:
             self.pool.on_called = caches.gate.called
@@ -153,8 +148,7 @@ class Route:
 
     def encode(self, request: Request) -> bytes:
         """The body as it would be sent now."""
-        own = self._own_defaults or self._structure
-        return self._encode(request) if own else self.provider.encode(request)
+        return self._bodies.encode(request)
 
     def run(self, pending: Callable[[], Iterable[Request | None]]) -> PauseReason | None:
         """Run all that are pending; see Pool.run."""
@@ -236,21 +230,6 @@ class Route:
         )
         return True
 
-    def _encode(self, request: Request) -> bytes:
-        defaults = self.provider.defaults
-        level = self._structure.level if self._structure else 0
-        # another at first, when the config was edited, and when the endpoint takes no schema
-        encoder = self._encoder
-        if encoder is None or self._encoder_of[0] is not defaults or self._encoder_of[1] != level:
-            fields = (self._structure.fields,) if self._structure else ()
-            encoder = self._encoder = Encoder(job_defaults(self._job, defaults), *fields)
-            self._encoder_of = defaults, level
-        return encoder.encode(request)
-
-    def _defaults(self) -> Defaults:
-        """Those that requests are encoded with now."""
-        return job_defaults(self._job, self.provider.defaults)
-
     def _learn(self, adjustment: Adjustment, origin: str) -> None:
         """A parameter is rejected: from now on it is sent in another way, or no longer."""
         if self.provider.learn(adjustment):
@@ -287,7 +266,7 @@ class Route:
 
     def _note_left_out(self) -> None:
         """Parameters of the config and of the job that its API has nothing like are not sent."""
-        defaults = job_defaults(self._job, self.provider.defaults)
+        defaults = self._bodies.defaults()
         if defaults.api_format is not ApiFormat.ANTHROPIC:
             return
         names = no_counterpart.left_out(defaults.params | defaults.own)

@@ -18,13 +18,14 @@ from ..store.cluster import workers
 from ..store.database import connected, fault, log_failure
 from ..store.models import Job
 from .background import BackgroundTasks
+from .batch_jobs import BatchJobs, OutsideParts
 from .hooks import Hooks
 from .job_run import JobRun
-from .job_runs import JobRuns
+from .job_runs import JobRuns, Run
 from .lease import lease_of
 from .providers import Providers
 from .recorder import Recorder
-from .request_source import Cursor
+from .request_source import Cursor, RequestSource
 from .scheduler import Scheduler
 from .stats import Health, RunnerStats, figures_of
 from .watcher import Watcher
@@ -199,8 +200,23 @@ class _Active:
             settings.REQUEST_CACHE_FLUSH_INTERVAL,
             on_storage_fault,
         )
+        self._batches = BatchJobs(
+            settings,
+            self.providers,
+            self.recorder,
+            lambda job: self._calls(job, OutsideParts(job)),
+        )
         self.job_runs = JobRuns(self._new_run, self._run_ended)
-        self.scheduler = Scheduler(settings, self.providers, self.job_runs, hooks, changed, only)
+        self.scheduler = Scheduler(
+            settings,
+            self.providers,
+            self.job_runs,
+            hooks,
+            changed,
+            only,
+            end_parts=self._batches.end,
+            tend_parts=self._batches.tend,
+        )
 
     def start(self) -> None:
         self.recorder.start()
@@ -215,13 +231,18 @@ class _Active:
         self.recorder.stop(timeout_s)
         self.providers.close()
 
-    def _new_run(self, job: Job) -> JobRun:
+    def _new_run(self, job: Job) -> Run:
+        if self._batches.takes(job):
+            return self._batches.run(job)
+        return self._calls(job, Cursor(job))
+
+    def _calls(self, job: Job, source: RequestSource) -> JobRun:
         return JobRun(
             self._settings,
             job,
             self.providers.by_id,
             self.recorder,
-            Cursor(job),
+            source,
             self.providers.spend_limits,
         )
 

@@ -47,7 +47,8 @@ class Hosting(Protocol):
 class Scheduler:
     """``hooks`` are what is done for a job besides its calls; ``changed`` is called when a job's
     status may have changed; ``only`` restricts the scheduler to one job (a command that runs just
-    that one). It looks every ``tick_s``."""
+    that one). It looks every ``tick_s``. ``end_parts(job_id, keep)`` ends the batches at providers of a job
+    that ends before them, ``tend_parts(job_id)`` merges those of a job that rests (batch_jobs.py)."""
 
     def __init__(
         self,
@@ -58,6 +59,8 @@ class Scheduler:
         changed: Callable[[], None],
         only: int | None = None,
         tick_s: float = TICK_S,
+        end_parts: Callable[[int, bool], None] = lambda job_id, keep: None,
+        tend_parts: Callable[[int], None] = lambda job_id: None,
     ):
         self._settings = settings
         self._providers = providers
@@ -65,6 +68,8 @@ class Scheduler:
         self._hooks = hooks
         self._changed = changed
         self._only = only
+        self._end_parts = end_parts
+        self._tend_parts = tend_parts
         self._tasks = TaskGroup(self.ended)
         # a database that cannot be read now may be readable in a second
         on_error = partial(log_failure, log, "the scheduler could not look at the jobs")
@@ -118,6 +123,8 @@ class Scheduler:
             statuses = dict(job_rows.in_status(*_HANDLED))
             deleted = job_rows.being_deleted() if self._only is None else []
             resetting = job_rows.being_reset() if self._only is None else []
+            resting = job_rows.resting_with_parts() if self._only is None else []
+            binned = job_rows.binned_with_parts() if self._only is None else []
             if self._only is not None:
                 statuses = {id_: status for id_, status in statuses.items() if id_ == self._only}
             self._job_runs.steer(statuses)
@@ -127,7 +134,12 @@ class Scheduler:
         for job_id, status in statuses.items():
             if not self._busy(job_id):
                 self._advance(job_id, status)
-        for work, ids in ((finalize.purge, deleted), (finalize.reset, resetting)):
+        for work, ids in (
+            (self._purge, deleted),
+            (self._reset, resetting),
+            (self._keep, binned),
+            (self._tend_parts, resting),
+        ):
             for job_id in ids:
                 if not self._busy(job_id):
                     self._tasks.start(job_id, work, job_id)
@@ -161,9 +173,11 @@ class Scheduler:
         """Resume jobs whose spend cap has been raised or whose cap period has restarted."""
         for job in capped:
             if job.capped_by is not None:
-                has_room = self._providers.may_spend(job.capped_by)
+                has_room = self._providers.may_spend(job.capped_by, job.spend_needed)
             else:
-                has_room = self._providers.spend_limits.has_room(spend_caps.JobSpendLimit(job))
+                has_room = self._providers.spend_limits.has_room(
+                    spend_caps.JobSpendLimit(job), job.spend_needed
+                )
             if has_room:
                 job_rows.transition(job.id, JobStatus.QUEUED, (JobStatus.PAUSED,), "room")
                 self.wake()
@@ -172,10 +186,26 @@ class Scheduler:
         if status == JobStatus.VALIDATING:
             self._tasks.start(job_id, self._hooks.import_upload, job_id)
         elif status in (JobStatus.CANCELLING, JobStatus.FINALIZING):
-            self._tasks.start(job_id, finalize.finish, job_id, self._hooks.finalize)
+            self._tasks.start(job_id, self._finish, job_id)
         elif status == JobStatus.QUEUED and len(self._job_runs) < self._settings.MAX_RUNNING_JOBS:
             if job_rows.transition(job_id, JobStatus.RUNNING, (JobStatus.QUEUED,)):
                 self._job_runs.begin(job_id)
                 self._changed()
         elif status == JobStatus.RUNNING:
             self._job_runs.begin(job_id)
+
+    def _finish(self, job_id: int) -> None:
+        self._end_parts(job_id, True)
+        finalize.finish(job_id, self._hooks.finalize)
+
+    def _purge(self, job_id: int) -> None:
+        self._end_parts(job_id, False)
+        finalize.purge(job_id)
+
+    def _reset(self, job_id: int) -> None:
+        self._end_parts(job_id, False)
+        finalize.reset(job_id)
+
+    def _keep(self, job_id: int) -> None:
+        """A job in the bin may be restored: it keeps what its batches have finished."""
+        self._end_parts(job_id, True)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ..core import time_windows
 from ..core.clock import now_ms
-from ..core.domain import Prices, in_units
+from ..core.domain import Prices, Service, in_units
 from ..core.messages import translatable
 from ..engine.breaker import PauseReason
 from ..engine.classify import Classification
@@ -41,6 +41,8 @@ class JobSpendLimit(SpendLimit):
         self.unknown = False  # the cost of a call of this run is unknown
         calls = job.attempts / per_call  # answers that were shared or reused cost nothing
         cap = Cap(job.spend_cap, job.cost_nano)
+        if job.service != Service.NOW:
+            cap.reserved = spend_leases.reserved(self.account())
         # as if they had run at the dearest hour and tier, and by themselves
         cost = job.cost_nano + job.saved_tier_nano + job.saved_hours_nano + job.saved_batch_nano
         super().__init__(
@@ -83,13 +85,17 @@ class ConfigSpendLimit(SpendLimit):
             self._tried = self._read_tried()
             for name, cap in self.caps.items():
                 cap.spent = sum(self._since(name))
+            self.reserve(spend_leases.reserved(self.account()))
         self.set_limits(day=config.day_cap, month=config.month_cap)
 
     def refresh(self) -> None:
         """Take up what rows tried before a launch, perhaps in another process, have cost."""
-        if not self.bounded or self.block is not None:  # a block's answers tell all that is spent
+        if not self.bounded:
             return
         self._roll()
+        self.reserve(spend_leases.reserved(self.account()))
+        if self.block is not None:  # a block's answers tell all that is spent
+            return
         tried = self._read_tried()
         for name, cap in self.caps.items():
             cap.spent += tried[name] - self._tried[name]
@@ -234,9 +240,10 @@ class SpendLimits:
         """Spend limit for the provider of the config."""
         return ConfigSpendLimit(config, self._zone)
 
-    def has_room(self, spend_limit: JobSpendLimit | ConfigSpendLimit) -> bool:
-        """Whether a job that was paused at these caps can go on."""
-        return spend_limit.reached() is None
+    def has_room(self, spend_limit: JobSpendLimit | ConfigSpendLimit, needed: int = 0) -> bool:
+        """Whether a job that was paused at these caps can go on; ``needed`` (nano-units) is what they must
+        leave."""
+        return spend_limit.lacking(needed) is None
 
 
 def held(job: Job, zone: str) -> PauseReason | None:
@@ -245,6 +252,6 @@ def held(job: Job, zone: str) -> PauseReason | None:
     if job.status_reason != SPEND_CAP:
         return None
     if job.capped_by is None:
-        return JobSpendLimit(job).reached()
+        return JobSpendLimit(job).lacking(job.spend_needed)
     config = ApiConfig.get_or_none(ApiConfig.id == job.capped_by)
-    return ConfigSpendLimit(config, zone).reached() if config is not None else None
+    return ConfigSpendLimit(config, zone).lacking(job.spend_needed) if config is not None else None

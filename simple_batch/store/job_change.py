@@ -70,6 +70,7 @@ class Recorded(msgspec.Struct, frozen=True):
     foreign: bool = False
     key: bytes | None = None  # under which the answer is kept for other jobs
     reused: bool = False  # it succeeded with another job's answer, without a call
+    part_id: int | None = None  # it was in this part of the job, and leaves it (part_change.py)
 
     def cost(self, call: Call) -> int | None:
         """In the job's currency."""

@@ -8,12 +8,13 @@ from functools import cache
 from peewee import SQL, fn
 
 from ..core.clock import now_ms
-from ..core.domain import FINAL_STATUSES, Cause, JobStatus
+from ..core.domain import FINAL_STATUSES, Cause, JobStatus, PartState
 from ..core.errors import NotFound
 from ..core.messages import translatable
-from . import outcome_counts, search, webhooks
+from . import batch_parts, outcome_counts, search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (
+    BatchPart,
     ErrorGroup,
     Job,
     JobConfig,
@@ -38,6 +39,7 @@ STREAMS = "streams"  # likewise: its answers come as streams from now on, or no 
 LEFT_OUT = "left_out"  # likewise: parameters that the API has nothing like
 ADJUSTED = "adjusted"  # likewise: a parameter that the model rejects is sent in another way
 LONGER_TIMEOUT = "longer_timeout"  # likewise: the time-out of the job's calls was raised
+PARTS = "parts"  # likewise: of a batch at a provider that holds requests of the job
 EXPIRED = "expired"  # why a job is finalizing although requests are left
 SAVED_BY = ("cache", "tier", "hours", "batch", "reuse")  # counters of what a job saved, by column
 _ASKED_TO_WAIT = (Cause.RATE_LIMIT, Cause.OVERLOADED)  # why a job is paused for a time
@@ -262,16 +264,18 @@ def stopped(
     config_id: int | None = None,
     until: int | None = None,
     parameters: Collection[str] = (),
+    needed: int = 0,
 ) -> None:
     """Pause a running job. ``config_id``: the config whose spend cap was reached. ``until`` (epoch ms): when
-    the provider allows calls again. ``parameters``: those of its lines that the model rejects."""
+    the provider allows calls again. ``parameters``: those of its lines that the model rejects. ``needed``
+    (nano-units): what the cap must leave."""
     with database.atomic():
         if transition(job_id, JobStatus.PAUSED, (JobStatus.RUNNING,), reason, detail) is not None:
             moment = {} if until is None else {"start_at": until}
             rejected = json.dumps(list(parameters))
-            Job.update(capped_by=config_id, rejected_parameters=rejected, **moment).where(
-                Job.id == job_id
-            ).execute()
+            Job.update(
+                capped_by=config_id, rejected_parameters=rejected, spend_needed=needed, **moment
+            ).where(Job.id == job_id).execute()
 
 
 def waited_out(now: int) -> list[int]:
@@ -289,6 +293,7 @@ def paused_for(reason: str) -> list[Job]:
     """Jobs that are paused for this reason, with the columns that spend caps need."""
     money = (
         *(Job.id, Job.spend_cap, Job.capped_by, Job.cost_nano, Job.currency, Job.attempts),
+        *(Job.service, Job.spend_needed),
         *(Job.saved_tier_nano, Job.saved_hours_nano, Job.saved_batch_nano),
     )
     return list(
@@ -315,6 +320,34 @@ def being_deleted() -> list[int]:
     return [job_id for (job_id,) in Job.select(Job.id).where(removing()).tuples()]
 
 
+def resting_with_parts() -> list[int]:
+    """Ids of jobs that do not run for now, of which batches are under way or have ended at providers."""
+    states = (*batch_parts.OPEN, PartState.ENDED)
+    rows = (
+        BatchPart.select(BatchPart.job)
+        .join(Job)
+        .where(
+            Job.status.in_((JobStatus.PAUSED, JobStatus.SCHEDULED))
+            & Job.status_reason.not_in((Cause.AUTH, RESETTING))
+            & Job.deleted_at.is_null()
+            & BatchPart.state.in_(states)
+        )
+        .distinct()
+    )
+    return [job_id for (job_id,) in rows.tuples()]
+
+
+def binned_with_parts() -> list[int]:
+    """Ids of jobs in the bin of which batches are under way at providers."""
+    rows = (
+        BatchPart.select(BatchPart.job)
+        .join(Job)
+        .where(Job.binned_at.is_null(False) & BatchPart.state.in_(batch_parts.UNDER_WAY))
+        .distinct()
+    )
+    return [job_id for (job_id,) in rows.tuples()]
+
+
 def removing():
     """The condition on Job: its rows are being removed."""
     return Job.deleted_at.is_null(False) & Job.binned_at.is_null()
@@ -328,6 +361,8 @@ def needs_upload():
 
 def delete_rows_step(job_id: int, chunk: int | None = None) -> bool:
     """Remove up to ``chunk`` rows of a job, children first; True when the job itself is gone."""
+    if not batch_parts.delete_step(job_id, chunk or CHUNK):
+        return False
     for model in (Result, AttemptRow, Override, Request):
         if _delete_chunk(model, job_id, chunk or CHUNK):
             return False
@@ -360,6 +395,8 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
     zero, as if nothing had been sent. Until then the counters match the rows."""
     with database.atomic():
         lock_job(job_id)  # a result that comes late is written before or after, not in between
+        if not batch_parts.delete_step(job_id, chunk or CHUNK):
+            return False
         if _clear_results(job_id, chunk or CHUNK) or _delete_chunk(
             AttemptRow, job_id, chunk or CHUNK
         ):
@@ -399,6 +436,8 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
             latency=b"",
             first_token=None,
             live="{}",
+            rest_now_at=None,
+            rest_now_reason="",
             active_ms=0,
             started_at=None,
             finished_at=None,

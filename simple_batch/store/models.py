@@ -125,6 +125,8 @@ class ApiConfig(BaseModel):
     batch_discount = DoubleField(null=True)  # share of the price in a batch; null: as the rules say
     adjustments = TextField(default="[]")  # JSON list of core/domain.Adjustment
     batch_api = TextField(default="")  # kind of the provider's own; empty: the gallery's, or none
+    # {model: [limit of enqueued tokens, when it was found]} (store/batch_parts.py)
+    batch_tokens = TextField(default="{}")
 
 
 class SavedTemplate(BaseModel):
@@ -293,6 +295,7 @@ class Job(BaseModel):
     zone = CharField(default="")  # of the hours
     spend_cap = BigIntegerField(null=True)  # nano-units at which it pauses
     capped_by = IntegerField(null=True)  # the config whose cap has paused it; null: its own
+    spend_needed = BigIntegerField(default=0)  # nano-units that the cap must leave for it to go on
     webhook = ForeignKeyField(Webhook, null=True, on_delete="SET NULL")  # notified of the end
     email = CharField(default="")  # notified of the end
     # outcomes of answers, with commas between them
@@ -714,8 +717,8 @@ class SpendBlock(BaseModel):
 
 class BatchPart(BaseModel):
     """A part of a job: one batch, also before it exists, at a provider (store/batch_parts.py). ``remote``
-    is the last RemoteBatch as JSON; counts that begin with remote_ are the provider's own. Never removed
-    before its job."""
+    is the last RemoteBatch as JSON; counts that begin with remote_ are the provider's own. Removed
+    with its job, or when the job's results are."""
 
     job = ForeignKeyField(Job, on_delete="CASCADE")
     config = ForeignKeyField(ApiConfig, on_delete="RESTRICT", index=False)

@@ -29,6 +29,10 @@ WHERE r.job_id = ? AND r.idx >= ? AND r.idx < ?
   AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
 """
 _NOT_WAITING = f"  AND NOT ({WAITING})\n"
+# of a job whose requests go through a provider's batch API: none that is in a part
+_IN_NO_PART = (
+    "  AND NOT EXISTS (SELECT 1 FROM batch_line b WHERE b.job_id = r.job_id AND b.idx = r.idx)\n"
+)
 _IN_ORDER = "ORDER BY r.idx LIMIT ?"
 _COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line, r.prefix"
 _COLUMNS_ON_ROUTE = (  # an edited body has another prefix
@@ -168,16 +172,24 @@ def edited(job_id: int, indices: list[int]) -> set[int]:
 
 
 def pending(
-    columns: str, job_id: int, low: int, high: int, route: RouteKey | None, skip_duplicates: bool
+    columns: str,
+    job_id: int,
+    low: int,
+    high: int,
+    route: RouteKey | None,
+    skip_duplicates: bool,
+    outside_parts: bool = False,
 ) -> tuple[str, tuple]:
     """(the query of the requests ``r`` without a result with low <= index < high, its values);
-    for ``route`` and ``skip_duplicates`` see ``pending_page``."""
+    for ``route`` and what follows see ``pending_page``."""
     query = _PENDING
     bound: tuple = job_id, low, high
     if route is not None:
         query, bound = _PENDING_ON_ROUTE, (*bound, route.config_id, route.timeout_s)
     if skip_duplicates:
         query += _NOT_WAITING
+    if outside_parts:
+        query += _IN_NO_PART
     return query.format(columns=columns), bound
 
 
@@ -188,16 +200,18 @@ def pending_page(
     size: int,
     route: RouteKey | None = None,
     skip_duplicates: bool = False,
+    outside_parts: bool = False,
 ) -> tuple[list[Request], int]:
     """Up to ``size`` requests without a result from index ``mark`` on, and the next mark. With a ``route``,
     only requests of that route, with their edits; without one, no request has another route. With
-    ``skip_duplicates``, without duplicates that wait for the answer of their original.
+    ``skip_duplicates``, without duplicates that wait for the answer of their original; with
+    ``outside_parts``, without those that are in a part of a batch (batch_parts.py).
 
     An empty page with a mark below ``total`` only means that this stretch is done: ask again.
     """
     high = min(total, mark + max(size, STRIDE))
     columns = _COLUMNS if route is None else _COLUMNS_ON_ROUTE
-    query, bound = pending(columns, job_id, mark, high, route, skip_duplicates)
+    query, bound = pending(columns, job_id, mark, high, route, skip_duplicates, outside_parts)
     rows = database.execute_sql(query + _IN_ORDER, (*bound, size + 1)).fetchall()
     page = [
         Request(

@@ -10,6 +10,7 @@ from ..core.domain import Attempt, Cause, RequestResult
 from . import response_cache, spend_leases, spending
 from .job_change import JobChange, Recorded, call_of, call_of_attempt
 from .models import database
+from .part_change import PartChanges
 
 _RESULT = (
     "INSERT INTO result (job_id, idx, status, cause, http_status, message, response, "
@@ -34,12 +35,14 @@ def write(
     worker: str = "",
 ) -> None:
     """Commit ``records``. The primary key of ``result`` makes a second result for a request impossible: it
-    is ignored, and so is what it would have counted. ``on_cost`` is called in the transaction with the
+    is ignored, and so is what it would have counted; the same holds for a request that is no longer in
+    the part that the record names. ``on_cost`` is called in the transaction with the
     nano-units that the others cost, by keys of accounts (spend_leases.py). ``worker`` is the worker that
     made the calls, if several share a job."""
     with database.atomic():
         changes = {job_id: JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
-        new = _new_ones(records)
+        parts = PartChanges(records)
+        new = _new_ones(parts.there(records))
         results: list[tuple] = []
         attempts: list[tuple] = []
         for record in new:
@@ -47,14 +50,19 @@ def write(
             for attempt in record.attempts:
                 if attempt.cause is not None:  # the success is the result itself
                     attempts.append(_attempt_row(record, attempt, attempt.cause, change))
+            cost = None
             if record.result is not None:
+                cost = 0 if record.reused else record.cost(call_of(record.result))
                 change.add_result(record, record.result)
-                results.append(_result_row(record, record.result))
+                results.append(_result_row(record, record.result, cost))
+            if record.part_id is not None:
+                parts.add(record, cost)
         database.executemany(_RESULT, results)
         database.executemany(_ATTEMPT, attempts)
         response_cache.keep(new)
         for job_id in {record.job_id for record in new}:
             changes[job_id].write(worker)
+        parts.write()
         spending.add(_spent(changes.values()))
         if on_cost is not None:
             on_cost(_by_account(changes))
@@ -100,10 +108,8 @@ def _by_account(changes: dict[int, JobChange]) -> dict[tuple, int]:
     return costs
 
 
-def _result_row(record: Recorded, result: RequestResult) -> tuple:
-    usage, cost = result.usage, record.cost(call_of(result))
-    if record.reused:
-        usage, cost = None, 0
+def _result_row(record: Recorded, result: RequestResult, cost: int | None) -> tuple:
+    usage = None if record.reused else result.usage
     return (
         record.job_id,
         result.index,

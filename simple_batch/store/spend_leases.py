@@ -6,7 +6,7 @@ calls in flight at that moment. Each sum of a block has one writer: the worker r
 ``settled``; ``committed`` grows with its results. Blocks are deleted with the row of their worker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -37,6 +37,15 @@ _CONFIG_LEASES = (
     "FROM api_config c LEFT JOIN spend_block b "
     "ON b.purse = 'config' AND b.purse_id = c.id AND b.currency = ?2 WHERE c.id = ?1"
 )
+_JOB_RESERVED = (
+    "SELECT coalesce(sum(p.reserved_nano), 0) FROM batch_part p JOIN job j ON j.id = p.job_id "
+    "JOIN api_config c ON c.id = p.config_id WHERE p.job_id = ? AND c.currency = j.currency"
+)
+_CONFIG_RESERVED = (
+    "SELECT coalesce(sum(p.reserved_nano), 0) FROM batch_part p JOIN api_config c ON c.id = p.config_id "
+    "WHERE p.config_id = ? AND c.currency = ? AND p.state NOT IN ('merged', 'released')"
+)
+_RESERVE = "UPDATE batch_part SET reserved_nano = ? WHERE id = ?"
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -91,6 +100,7 @@ def ask(worker_id: str, account: Account, settled: int, kept: int, wanted: int) 
         claimed = sum(block.claim for block in others.values())
         known = sum(block.uncommitted for block in others.values())
         known += max(0, settled - own.committed)
+        claimed += reserved(account)
         left = [cap - spent - claimed for cap, spent in bounds if cap is not None]
         granted = min([wanted, max(kept, own.committed + min(left))]) if left else wanted
         sums = granted, settled, own.committed
@@ -98,11 +108,41 @@ def ask(worker_id: str, account: Account, settled: int, kept: int, wanted: int) 
     return Grant(granted, [(cap, spent + known) for cap, spent in bounds])
 
 
-def free(account: Account) -> bool:
-    """Whether the caps leave an amount that no worker holds."""
+def free(account: Account, needed: int = 0) -> bool:
+    """Whether the caps leave an amount that no worker holds, and that is not reserved for a batch:
+    ``needed`` at least (nano-units)."""
+    left = left_of(account)
+    return left is None or left >= max(needed, 1)
+
+
+def left_of(account: Account) -> int | None:
+    """What the caps leave, without what workers hold and what is reserved for batches, in nano-units; None
+    where there is no cap."""
     bounds, blocks = _read(account)
-    claimed = sum(block.claim for block in blocks.values())
-    return all(cap is None or spent + claimed < cap for cap, spent in bounds)
+    claimed = sum(block.claim for block in blocks.values()) + reserved(account)
+    return min((cap - spent - claimed for cap, spent in bounds if cap is not None), default=None)
+
+
+def reserved(account: Account) -> int:
+    """What batches that have not ended may cost an account, in nano-units."""
+    values = (account.id,) if account.kind == JOB else (account.id, account.currency)
+    sql = _JOB_RESERVED if account.kind == JOB else _CONFIG_RESERVED
+    return database.execute_sql(sql, values).fetchone()[0]
+
+
+def reserve(part_id: int, accounts: Sequence[Account], cost: int) -> Account | None:
+    """Reserve what a part may cost (nano-units), if the caps leave as much; returns the account that does
+    not."""
+    with database.atomic():
+        for account in sorted(accounts, key=lambda one: one.kind, reverse=True):
+            account.lock()
+        database.execute_sql(_RESERVE, (0, part_id))
+        for account in accounts:
+            left = left_of(account)
+            if left is not None and cost > left:
+                return account
+        database.execute_sql(_RESERVE, (cost, part_id))
+    return None
 
 
 def commit(worker_id: str, costs: Mapping[tuple[str, int, str], int]) -> None:

@@ -76,6 +76,8 @@ def test_opening_again_applies_nothing(tmp_path):
         "0035_rejected_parameters",
         "0036_batch_prices",
         "0040_batch_parts",
+        "0041_batch_tokens",
+        "0042_spend_needed",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

@@ -1,7 +1,7 @@
 """make torture: throws faults at the program and counts what was lost.
 
 python -m tests.torture [--quick] [--seed N] [--minutes M] [PART ...]
-parts: kills cancelling endpoint network uploads browsers storage cluster soak
+parts: kills batches cancelling endpoint network uploads browsers storage cluster soak
 """
 
 from gevent import monkey
@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from tests.process import ROOT
 
 from . import (
+    batches,
     browsers,
     cancelling,
     cluster,
@@ -46,6 +47,7 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
     if quick:
         return {
             "kills": lambda: kills.kills(300, 2, seed),
+            "batches": lambda: batches.batches(900, 150, 4, seed),
             "cancelling": lambda: cancelling.cancelling(100_000, seed),
             "endpoint": lambda: endpoints.throw(heavy=False),
             "network": lambda: network.throw(clock=False),
@@ -57,6 +59,7 @@ def _parts(quick: bool, seed: int, minutes: float) -> dict:
         }
     return {
         "kills": lambda: kills.kills(20_000, 50, seed),
+        "batches": lambda: batches.batches(120_000, 12_000, 30, seed),
         "cancelling": lambda: cancelling.cancelling(5_000_000, seed),
         "storage": lambda: storage.throw(seed),
         "endpoint": endpoints.throw,

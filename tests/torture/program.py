@@ -12,6 +12,7 @@ import psutil
 from simple_batch import create_app
 from simple_batch.services import configs, job_creation, jobs
 from simple_batch.store.database import close_database, connected
+from simple_batch.store.models import database
 from tests.process import Server, run_py
 
 KEY = "sk-planted-0123456789"
@@ -68,8 +69,12 @@ class Program:
             ).id
 
     def rows(self, query: str, *values) -> list[tuple]:
-        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as database:
-            return database.execute(query, values).fetchall()
+        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def write(self, query: str, *values) -> None:
+        with connected():
+            database.execute_sql(query, values)
 
     def status(self, job_id: int) -> str:
         return self.rows("SELECT status FROM job WHERE id = ?", job_id)[0][0]
@@ -95,9 +100,9 @@ def lines(count: int, text: str = "question", first: int = 1) -> Iterable[dict]:
         }
 
 
-def until(found: Callable, timeout_s: float = 60.0):
+def until(found: Callable, timeout_s: float = 60.0, every_s: float = 0.02):
     """Wait until ``found()`` is true; returns its result, or the last one after the timeout."""
     end = time.monotonic() + timeout_s
     while not (result := found()) and time.monotonic() < end:
-        time.sleep(0.02)
+        time.sleep(every_s)
     return result

@@ -43,6 +43,21 @@ def _kills(found: dict, _quick: bool) -> Iterator[Row]:
         )
 
 
+def _batches(found: dict, _quick: bool) -> Iterator[Row]:
+    output = (
+        f"{found['status']}, lost {found['lost']}, twice {found['twice']}, {found['parts']} parts; created "
+        f"twice {found['created_twice']}, billed {found['billed']:,}, twice {found['billed_twice']}, "
+        f"counters off by {found['counters_off']}, sent again {found['sent_again']}, files left "
+        f"{found['files_left']}; killed in {', '.join(found['met_in'])}"
+    )
+    yield (
+        f"batches of {found['requests']:,} requests",
+        f"{found['kills']} kills",
+        output,
+        found["expected"],
+    )
+
+
 def _cancelling(found: dict, quick: bool) -> Iterator[Row]:
     for name, what in (("whole", "cancelled"), ("killed", "cancelled, killed in its midst")):
         part = found[name]
@@ -125,6 +140,7 @@ def _soak(found: dict, _quick: bool) -> Iterator[Row]:
 
 _ROWS = {
     "kills": _kills,
+    "batches": _batches,
     "cancelling": _cancelling,
     "storage": _listed,
     "endpoint": _listed,

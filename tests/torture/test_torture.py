@@ -16,5 +16,5 @@ def test_little_of_everything_is_thrown_and_nothing_is_lost():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=590)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert "nothing was lost" in done.stdout
-    for part in ("kills", "endpoint", "network", "uploads"):
+    for part in ("kills", "batches", "endpoint", "network", "uploads"):
         assert f"\n{part} (" in done.stdout

@@ -141,6 +141,41 @@ class Settings:
         1,
         2048,
     )
+    BATCH_PART_MAX_REQUESTS: int = setting(
+        50_000,
+        "maximum number of requests in a part of a job that goes through a provider's batch API; "
+        "fewer where the provider takes fewer",
+        "requests",
+        1,
+        1_000_000,
+    )
+    BATCH_POLL_FIRST: float = setting(
+        5.0,
+        "time until a new batch at a provider is asked about; longer for older ones",
+        "seconds",
+        0.01,
+        3600,
+    )
+    BATCH_POLL_MAX: float = setting(
+        60.0, "longest time between two such looks", "seconds", 0.01, 86_400
+    )
+    BATCH_FIND_TRIES: int = setting(
+        4,
+        "how often a batch is looked for that a provider may have created without an answer, "
+        "before it is created again",
+        "tries",
+        1,
+        100,
+    )
+    BATCH_FIND_WAIT: float = setting(3.0, "time between two such tries", "seconds", 0, 3600)
+    BATCH_CANCEL_WAIT: float = setting(
+        3600.0,
+        "how long a job that is cancelled or deleted waits for the end of its batches at providers",
+        "seconds",
+        0,
+        604_800,
+    )
+
     BACKOFF_BASE: float = setting(0.5, "first backoff; doubles with each retry", "seconds", 0, 3600)
     BACKOFF_MAX: float = setting(60.0, "longest backoff", "seconds", 0, 86_400)
     RATE_LIMIT_PATIENCE: float = setting(
@@ -443,6 +478,11 @@ class Settings:
     def uploads(self) -> Path:
         """The folder of uploads."""
         return self.instance / "uploads"
+
+    @property
+    def batches(self) -> Path:
+        """The folder of the files of parts that go through batch APIs."""
+        return self.instance / "batches"
 
     @property
     def exports(self) -> Path:

@@ -41,7 +41,7 @@ from ..transport import CONNECT_S, Reply, TransportFailure, failure_of, session_
 from .batch_client import ResultsCutOff
 from .call_refusals import check_is_results, refusal_of
 from .multipart_file import MultipartFile
-from .result_file import Unpacker, check_last_line
+from .result_file import Unpacker, check_last_line, unfinished
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -95,7 +95,7 @@ class BatchCalls:
         """GET a file of JSON lines; ``path`` may be a whole URL. The file at ``to`` is there once it is whole: raises
         ResultsCutOff where less comes than announced, or the last line is cut off; OSError where it
         cannot be written."""
-        part = to.with_name(f"{to.name}.part")
+        part = unfinished(to)
         with self._translated(self._call_s, whole=False), self._followed(path) as response:
             if response.status_code != 200:
                 refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)

@@ -122,7 +122,12 @@ class BatchCallFailed(Exception):
 
 
 class ResultsCutOff(Exception):
-    """A file of results ends in the middle of a line, or is shorter than announced: read it again."""
+    """A file of results ends in the middle of a line, or is shorter than announced: read it again.
+    ``paths`` are the files as far as they are there: if it stays so, what is whole in them is read."""
+
+    def __init__(self, message: str = "", paths: tuple[Path, ...] = ()):
+        super().__init__(message)
+        self.paths = paths
 
 
 class BatchClient(Protocol):
@@ -166,8 +171,8 @@ class BatchClient(Protocol):
 
     def download(self, batch: RemoteBatch, folder: Path) -> list[Path]:
         """Write the results to files in the folder, streamed, each whole: raises ResultsCutOff where one
-        is not. An empty or missing id of a file is no file. ``BatchCallFailed.gone``: a file does not
-        exist any more."""
+        is not. An empty or missing id of a file is no file. ``BatchCallFailed.gone``: none of the files
+        exists any more; where one of several does not, the others are read."""
         ...
 
     def read(self, path: Path) -> Iterable[LineResult] | Iterator[LineResult]:

@@ -25,11 +25,13 @@ from .batch_client import (
     PartInput,
     RemoteBatch,
     RemoteState,
+    ResultsCutOff,
 )
 from .batch_object import epoch_ms, listed, remote_batch, unwrapped
 from .line_reader import lines_of
 from .openai_lines import line_result
 from .profiles import BatchProfile
+from .result_file import unfinished
 
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000
@@ -124,13 +126,33 @@ class OpenAIBatches:
                 raise
 
     def download(self, batch: RemoteBatch, folder: Path) -> list[Path]:
-        paths = []
-        for number, place in enumerate(batch.results):
-            path = folder / f"results-{number}.jsonl"
+        files = [
+            (place, folder / f"results-{number}.jsonl")
+            for number, place in enumerate(batch.results)
+        ]
+        cut: ResultsCutOff | None = None
+        gone: BatchCallFailed | None = None
+        for place, path in files:
+            try:
+                self._download(place, path)
+            except ResultsCutOff as error:
+                cut = error
+            except BatchCallFailed as failed:
+                if not failed.gone:
+                    raise
+                gone = failed
+        paths = [path for _, path in files if path.exists()]
+        if cut is not None:
+            parts = [part for _, path in files if (part := unfinished(path)).exists()]
+            raise ResultsCutOff(str(cut), (*paths, *parts))
+        if gone is not None and not paths:
+            raise gone
+        return paths
+
+    def _download(self, place: str, path: Path) -> None:
+        if not path.exists():  # whole, since an earlier try
             whole_url = place.startswith(("https://", "http://"))
             self._calls.download(place if whole_url else f"/files/{_quoted(place)}/content", path)
-            paths.append(path)
-        return paths
 
     def read(self, path: Path) -> Iterator[LineResult]:
         most = self._calls.max_line

@@ -51,6 +51,11 @@ class Unpacker:
             raise ContentDecodingError(DAMAGED_ENCODING(encoding=self._encoding)) from error
 
 
+def unfinished(path: Path) -> Path:
+    """Where a file is until it is whole."""
+    return path.with_name(f"{path.name}.part")
+
+
 def check_last_line(path: Path) -> None:
     """Raises ResultsCutOff where the file ends in the middle of a line of JSON."""
     last = _last_line(path)

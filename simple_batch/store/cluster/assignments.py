@@ -17,6 +17,7 @@ _WATCHED = (
     Job.overrides,
     Job.priority,
     Job.spend_cap,
+    Job.rest_now_at,
 )
 
 
@@ -43,6 +44,12 @@ def jobs_of(worker_id: str) -> list[Job]:
         .where(Assignment.worker == worker_id)
         .order_by(Job.id)
     )
+
+
+def holds(job_id: int, worker_id: str) -> bool:
+    """Whether the job is still assigned to this worker; not where it was declared dead."""
+    mine = (Assignment.job == job_id) & (Assignment.worker == worker_id)
+    return Assignment.select(Assignment.job).where(mine).exists()
 
 
 def store_live(worker_id: str, lives: dict[int, str]) -> None:

@@ -6,7 +6,7 @@ worker that holds it changes; rows of requests are not touched.
 
 import msgspec
 
-from ...core.domain import JobStatus, Request
+from ...core.domain import JobStatus, Request, Service
 from .. import requests as request_rows
 from ..models import Job, Page, database, lock_job
 from ..requests import STRIDE, RouteKey
@@ -41,6 +41,9 @@ _FREE = (
 )
 
 
+_ASKED = Job.id, Job.overrides, Job.ask_once, Job.service
+
+
 class Claimed(msgspec.Struct, frozen=True):
     """A page that a worker claimed, and its requests to send."""
 
@@ -68,7 +71,10 @@ def create_step(job_id: int, way: RouteKey, mark: int) -> int | None:
             return None
         high = min(job.total, mark + STRIDE)
         asked = way if job.overrides else None
-        pending, bound = request_rows.pending("r.idx", job_id, mark, high, asked, job.ask_once)
+        parts = Service(job.service) is not Service.NOW
+        pending, bound = request_rows.pending(
+            "r.idx", job_id, mark, high, asked, job.ask_once, parts
+        )
         database.execute_sql(_CREATE.format(pending=pending), (*place, size_for(job.total), *bound))
     return high
 
@@ -86,18 +92,19 @@ def claim(
         rows = database.execute_sql(_CLAIM, (worker_id, *place, mark, count)).fetchall()
         if not rows:
             return []
-        job = Job.select(Job.overrides, Job.ask_once).where(Job.id == job_id).get()
-        asked = way if job.overrides else None
+        job = Job.select(*_ASKED).where(Job.id == job_id).get()
         return [
-            Claimed(id_, first, _requests(job_id, first, last, asked, job.ask_once))
+            Claimed(id_, first, _requests(job, first, last, way))
             for id_, first, last in sorted(rows, key=lambda row: row[1])
         ]
 
 
-def _requests(
-    job_id: int, first: int, last: int, way: RouteKey | None, ask_once: bool
-) -> list[Request]:
-    found, _mark = request_rows.pending_page(job_id, first, last + 1, STRIDE, way, ask_once)
+def _requests(job: Job, first: int, last: int, way: RouteKey) -> list[Request]:
+    asked = way if job.overrides else None
+    parts = Service(job.service) is not Service.NOW
+    found, _mark = request_rows.pending_page(
+        job.id, first, last + 1, STRIDE, asked, job.ask_once, parts
+    )
     return found
 
 

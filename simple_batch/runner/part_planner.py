@@ -1,0 +1,259 @@
+"""Cuts pending requests of a job into parts, each of which can become one batch at a provider.
+
+One pass goes through the job by index, in pages, so that a job of any size takes the same memory. A part
+holds requests of one config, model and endpoint, and is within the provider's limits.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+
+from ..core.clock import give_way, now_ms
+from ..core.domain import PartState, Request, RequestResult, RequestStatus, Service, Spread
+from ..core.settings import Settings
+from ..store import batch_parts
+from ..store import requests as request_rows
+from ..store.database import retry_while_unavailable
+from ..store.models import BatchPart, Job
+from ..store.requests import OWN_WAY, RouteKey
+from .part_files import PartFiles
+from .part_lines import Line, LineMaker, MakerOf, Unfit
+from .part_release import new_marker, release
+from .providers import Provider
+from .response_reuse import ResponseReuse
+
+log = logging.getLogger(__name__)
+
+PAGE = 500  # requests looked at a time
+MOST_BYTES = 100_000_000  # of a part where the provider states no limit
+OPEN_PARTS = 32  # that grow at a time, of a job with several models, endpoints or configs
+FLUSH_BYTES = 4_000_000  # of lines in memory
+
+Key = tuple[RouteKey, int, str, str]  # way, config, endpoint, model
+
+
+class _Growing:
+    """A part that still takes requests."""
+
+    def __init__(self, part: BatchPart, limits: "_Limits"):
+        self.part = part
+        self._limits = limits
+        self._waiting: list[Line] = []  # not written yet
+        self._waiting_bytes = 0
+        self.requests = self.bytes = self.tokens = self.inputs = 0
+
+    def fits(self, line: Line) -> bool:
+        """Whether one more request is within the limits. The first always is."""
+        limits = self._limits
+        return not self.requests or (
+            self.requests < limits.requests
+            and self.bytes + line.size <= limits.bytes
+            and (limits.tokens is None or self.tokens + line.tokens <= limits.tokens)
+            and (limits.inputs is None or self.inputs + line.inputs <= limits.inputs)
+        )
+
+    def add(self, line: Line) -> bool:
+        """Returns True if what waits is to be written."""
+        self._waiting.append(line)
+        self._waiting_bytes += line.size
+        self.requests += 1
+        self.bytes += line.size
+        self.tokens += line.tokens
+        self.inputs += line.inputs
+        return self._waiting_bytes > FLUSH_BYTES
+
+    def flush(self, files: PartFiles) -> None:
+        """Put the requests in the part, then write their lines: a line is only in the file if its request
+        is in the part."""
+        if not self._waiting:
+            return
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        sizes = {line.index: (line.size, line.tokens) for line in waiting}
+        added = retry_while_unavailable(batch_parts.add_step, self.part, sizes)
+        files.append(self.part.id, (line.data for line in waiting if line.index in added))
+
+
+class _Limits:
+    """Of one part: the provider's, the setting's, and what refusals have shown."""
+
+    def __init__(self, maker: LineMaker, settings: Settings, learned: int | None, most: int | None):
+        limits = maker.client.limits
+        self.requests = min(
+            limits.requests or 1 << 30, settings.BATCH_PART_MAX_REQUESTS, most or 1 << 30
+        )
+        self.bytes = limits.bytes or MOST_BYTES
+        known = [tokens for tokens in (limits.tokens, learned) if tokens is not None]
+        self.tokens = min(known, default=None)
+        self.inputs = limits.inputs
+
+
+class PartPlanner:
+    """``maker_of(config_id)`` makes the lines; ``record(provider, index, attempts, result)`` takes the
+    results of requests that no batch can take. ``most(config_id, model)``: how many requests a part may
+    have (part_budget.py)."""
+
+    def __init__(
+        self,
+        job: Job,
+        settings: Settings,
+        files: PartFiles,
+        maker_of: MakerOf,
+        record: Callable,
+        reuse: ResponseReuse | None = None,
+        most: Callable[[int, str], int | None] = lambda config_id, model: None,
+    ):
+        self._job_id = job.id
+        self._most = most
+        self._config_id = job.config_id
+        self._ask_once = job.ask_once
+        self._settings = settings
+        self._files = files
+        self._maker_of = maker_of
+        self._record = record
+        self._reuse = reuse
+        self._may_call = Service(job.service) is Service.BATCH_THEN_NOW
+        self._chooser = _Chooser(job)
+        self._growing: dict[Key, _Growing] = {}
+        self._pass: Iterator[BatchPart] | None = None
+        self.left_for_calls = 0  # requests that no batch can take, seen in this pass
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a pass has begun and not ended."""
+        return self._pass is not None
+
+    def next_part(self) -> BatchPart | None:
+        """The next part, which takes no more requests; None: the pass has reached the end of the job."""
+        if self._pass is None:
+            self.left_for_calls = 0
+            self._pass = self._parts()
+        part = next(self._pass, None)
+        if part is None:
+            self._pass = None
+        return part
+
+    def abandon(self) -> None:
+        """Break the pass off: requests in parts that were still growing are pending again."""
+        self._pass = None
+        growing, self._growing = self._growing, {}
+        for one in growing.values():
+            release(self._files, one.part, (PartState.PLANNED,))
+
+    def _parts(self) -> Iterator[BatchPart]:
+        job = retry_while_unavailable(Job.get_by_id, self._job_id)
+        ways = retry_while_unavailable(request_rows.ways, job.id) if job.overrides else []
+        for way in (OWN_WAY, *ways):
+            for page in self._pages(job, way):
+                for config_id, requests in self._chooser.divided(way, page):
+                    yield from self._place(way, config_id or self._config_id, requests)
+                for one in self._growing.values():
+                    one.flush(self._files)
+                give_way()
+            yield from self._closed(list(self._growing))
+
+    def _pages(self, job: Job, way: RouteKey) -> Iterator[list[Request]]:
+        mark = 0
+        while mark < job.total:
+            page, mark = retry_while_unavailable(
+                request_rows.pending_page,
+                job.id,
+                mark,
+                job.total,
+                PAGE,
+                way if job.overrides else None,
+                self._ask_once,
+                True,
+            )
+            yield page
+
+    def _place(self, way: RouteKey, config_id: int, requests: list[Request]) -> Iterator[BatchPart]:
+        maker = self._maker_of(config_id)
+        if self._reuse is not None:
+            asked = requests
+            requests = self._reuse.unanswered(maker.bodies, requests)
+            for request in asked:
+                self._reuse.key_of(request.index)  # memory must not grow with the job
+        for request in requests:
+            try:
+                line = maker.make(request)
+            except Unfit as unfit:
+                self._leave_out(maker.bodies.provider, request, unfit)
+                continue
+            key = way, config_id, line.url, line.model
+            growing = self._growing.get(key)
+            if growing is not None and not growing.fits(line):
+                yield from self._closed([key])
+                growing = None
+            if growing is None:
+                if len(self._growing) >= OPEN_PARTS:
+                    yield from self._closed([max(self._growing, key=self._size_of)])
+                growing = self._growing[key] = self._begin(key, maker)
+            if growing.add(line):
+                growing.flush(self._files)
+
+    def _size_of(self, key: Key) -> int:
+        return self._growing[key].bytes
+
+    def _begin(self, key: Key, maker: LineMaker) -> _Growing:
+        _way, config_id, url, model = key
+        learned = retry_while_unavailable(batch_parts.token_limit, config_id, model)
+        marker = new_marker(self._job_id)
+        part = retry_while_unavailable(
+            batch_parts.begin, self._job_id, config_id, url, model, marker
+        )
+        self._files.remove(part.id)  # of another database that was here
+        return _Growing(part, _Limits(maker, self._settings, learned, self._most(config_id, model)))
+
+    def _closed(self, keys: list[Key]) -> Iterator[BatchPart]:
+        """Parts that take no more requests, as they are now."""
+        for key in keys:
+            growing = self._growing.pop(key)
+            growing.flush(self._files)
+            part = retry_while_unavailable(batch_parts.get, growing.part.id)
+            if part is not None and part.requests:
+                yield part
+            elif part is not None:
+                release(self._files, part, (PartState.PLANNED,))
+
+    def _leave_out(self, provider: Provider, request: Request, unfit: Unfit) -> None:
+        if self._may_call:
+            self.left_for_calls += 1
+            return
+        result = RequestResult(
+            index=request.index,
+            status=RequestStatus.FAILED,
+            attempts=(),
+            started_at=None,
+            finished_at=now_ms(),
+            latency_ms=None,
+            cause=unfit.cause,
+            message=unfit.message,
+        )
+        self._record(provider, request.index, (), result)
+
+
+class _Chooser:
+    """Chooses configs for the requests that take the job's own way."""
+
+    def __init__(self, job: Job):
+        shares = request_rows.shares(job.id) if job.spread else []
+        if job.spread == Spread.ORDER:
+            shares = shares[:1]
+        self._weights = {share.config_id: share.weight or 1.0 for share in shares}
+        self._given = dict.fromkeys(self._weights, 0.0)
+
+    def divided(
+        self, way: RouteKey, page: list[Request]
+    ) -> Iterator[tuple[int | None, list[Request]]]:
+        """(config id, requests); None: the job's own."""
+        if way.config_id is not None or not self._weights:
+            yield way.config_id, page
+            return
+        parts: dict[int | None, list[Request]] = {}
+        for request in page:
+            config_id = min(self._given, key=self._cost_of)
+            self._given[config_id] += 1
+            parts.setdefault(config_id, []).append(request)
+        yield from parts.items()
+
+    def _cost_of(self, config_id: int) -> float:
+        return (self._given[config_id] + 1) / self._weights[config_id]

@@ -1,0 +1,133 @@
+"""Asks providers about open batches, by their age, however often that fails."""
+
+from ..core.clock import now_ms
+from ..core.domain import Cause, PartState, Verdict
+from ..engine.batch_api.batch_client import (
+    BatchCallFailed,
+    BatchClient,
+    RemoteBatch,
+    RemoteState,
+)
+from ..engine.breaker import PauseReason, pause_reason
+from ..engine.transport import TransportFailure
+from ..store import batch_parts
+from ..store.database import retry_while_unavailable
+from ..store.models import BatchPart
+from .part_files import PartFiles
+from .part_lines import MakerOf
+from .part_log import PartLog
+from .part_release import release
+from .part_sender import PartSender, batch_parts_ended, remote_columns
+from .part_waits import PartWaits
+
+TRIP = 3  # refusals of the key, one after the other, that pause a job
+_OPEN = batch_parts.OPEN
+
+
+class PartPoller:
+    """``sender`` decides what becomes of a part that is refused as a whole."""
+
+    def __init__(
+        self,
+        files: PartFiles,
+        maker_of: MakerOf,
+        waits: PartWaits,
+        part_log: PartLog,
+        sender: PartSender,
+    ):
+        self._files = files
+        self._maker_of = maker_of
+        self._waits = waits
+        self._log = part_log
+        self._sender = sender
+        self._stops = 0
+
+    def poll(self, part: BatchPart) -> PauseReason | None:
+        """Ask about a batch once. Returns why the job must stop, if it must."""
+        client = self._maker_of(part.config_id).client
+        try:
+            batch = client.retrieve(part.provider_id)
+            self._sender.look_for_others(client, part)
+        except BatchCallFailed as failed:
+            return self._refused(part, failed)
+        except TransportFailure as failure:
+            self._waits.poll_failed(part, failure.message, None)
+            return None
+        self._stops = 0
+        return self._seen(client, part, batch)
+
+    def _refused(self, part: BatchPart, failed: BatchCallFailed) -> PauseReason | None:
+        finding = failed.finding
+        if failed.gone:
+            if release(self._files, part, _OPEN, finding.message):
+                self._log.gone(part, finding.message)
+            return None
+        self._waits.poll_failed(part, finding.message, finding.retry_after_s)
+        if finding.verdict is not Verdict.STOP and finding.cause not in (Cause.AUTH, Cause.QUOTA):
+            return None
+        self._stops += 1
+        return pause_reason(finding) if self._stops >= TRIP else None
+
+    def _seen(self, client: BatchClient, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:
+        if batch.state is RemoteState.FAILED and not batch.results:
+            return self._sender.batch_refused(part, batch)
+        moment = now_ms()
+        if batch.state.ended:
+            moved = retry_while_unavailable(
+                lambda: batch_parts.move(
+                    part.id,
+                    PartState.ENDED,
+                    _OPEN,
+                    ended_at=moment,
+                    not_before=None,
+                    poll_failures=0,
+                    detail="",
+                    **remote_columns(batch),
+                )
+            )
+            if moved:
+                part.state = PartState.ENDED
+                self._sender.accepted()
+                self._log.ended(part, batch)
+                batch_parts_ended(part)
+            return None
+        if batch.state is RemoteState.UNKNOWN and batch.status != part.provider_status:
+            self._log.unknown_status(part, batch)
+        wait_ms = round(1000 * self._waits.next_look_s(part, moment))
+        retry_while_unavailable(
+            lambda: batch_parts.note(
+                part.id,
+                not_before=moment + wait_ms,
+                poll_failures=0,
+                detail="",
+                **remote_columns(batch),
+            )
+        )
+        if part.state == PartState.CANCELLING and batch.state is not RemoteState.CANCELLING:
+            self._ask_for_end(client, part)
+        return None
+
+    # --- an end before its time ---------------------------------------------------------------
+
+    def cancel(self, part: BatchPart) -> None:
+        """Ask for the end of an open batch. Where the provider does not answer, it is asked again when
+        the batch is next asked about."""
+        moved = retry_while_unavailable(
+            lambda: batch_parts.move(
+                part.id, PartState.CANCELLING, (PartState.OPEN,), not_before=now_ms()
+            )
+        )
+        if not moved:
+            return
+        part.state = PartState.CANCELLING
+        self._log.cancelling(part)
+        self._ask_for_end(self._maker_of(part.config_id).client, part)
+
+    def _ask_for_end(self, client: BatchClient, part: BatchPart) -> None:
+        try:
+            client.cancel(part.provider_id)
+        except BatchCallFailed as failed:
+            if not failed.gone:
+                self._waits.poll_failed(part, failed.finding.message, failed.finding.retry_after_s)
+        except TransportFailure as failure:
+            self._waits.poll_failed(part, failure.message, None)
