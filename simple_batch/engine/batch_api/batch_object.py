@@ -30,6 +30,7 @@ _STATES = {
 _STATE_OF = {word: state for state, words in _STATES.items() for word in words.split()}
 _LISTS = ("data", "batches", "jobs", "files", "items")
 _PREFIX = re.compile(r"^(?:job_state|batch_state|job_status|batch_status|state|status|batch|job)_")
+_LINE = re.compile(r"\bline (?:number )?#?([1-9][0-9]{0,8})\b(?! of)", re.I)
 _MS_FROM = 100_000_000_000  # what is larger is no time in seconds (it would be the year 5138)
 _FAR = 253_402_300_800_000  # ms: the year 10000
 
@@ -157,6 +158,14 @@ def _error(item: Any) -> BatchError:
         _text(item.get("param")),
         enqueued=line is None and queue_is_full(code, message),
     )
+
+
+def line_named(error: Any) -> Any:
+    """An error whose message alone says which line of the input it is about, with that as ``line``."""
+    if not isinstance(error, dict) or "line" in error:
+        return error
+    named = set(_LINE.findall(str(error.get("message") or "")))
+    return {**error, "line": int(named.pop())} if len(named) == 1 else error
 
 
 def _number(value: Any) -> int | None:

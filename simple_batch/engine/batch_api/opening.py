@@ -5,11 +5,13 @@ from collections.abc import Callable
 from ...core.domain import Endpoint
 from ...core.settings import Settings
 from .batch_client import BatchClient
+from .mistral_batches import MistralBatches
 from .openai_batches import OpenAIBatches
 from .profiles import BatchProfile, profile_of
 
 NONE = "none"  # of Endpoint.batch_api: the provider's is not used
 KINDS: dict[str, Callable[[Endpoint, Settings, BatchProfile], BatchClient]] = {
+    "mistral": MistralBatches,
     "openai": OpenAIBatches,
 }
 # an endpoint of which nothing is known gets parts that all known providers of OpenAI's form would take

@@ -73,11 +73,15 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         provider has none to be sent."""
         if not self.send_window:
             return None
-        hours = usual = self.window_h or 24
-        if within_h is not None and (self.min_window_h or self.max_window_h):
-            least, most = self.min_window_h or usual, self.max_window_h or usual
-            hours = max(least, min(most, int(within_h)))
-        return f"{hours}h"
+        return f"{self.hours(within_h)}h"
+
+    def hours(self, within_h: float | None) -> int:
+        """The same in hours."""
+        usual = self.window_h or 24
+        if within_h is None or not (self.min_window_h or self.max_window_h):
+            return usual
+        least, most = self.min_window_h or usual, self.max_window_h or usual
+        return max(least, min(most, int(within_h)))
 
 
 class _Entry(msgspec.Struct):
