@@ -119,6 +119,21 @@ class BatchCalls:
         check_last_line(part)
         part.replace(to)
 
+    def first_line(self, path: str) -> bytes:
+        """The first line of a file of JSON lines; the rest is not fetched."""
+        line = bytearray()
+        with self._translated(self._call_s), self._followed(path) as response:
+            if response.status_code != 200:
+                refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)
+                raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
+            unpacker = Unpacker(response.headers.get("content-encoding", ""))
+            while b"\n" not in line and len(line) <= self.max_line:
+                block = response.raw.read(BLOCK, decode_content=False)
+                if not block:
+                    break
+                line += b"".join(unpacker.feed(block))
+        return bytes(line.lstrip().partition(b"\n")[0])
+
     def without_secrets(self, line: bytes) -> bytes:
         """A line of results with a mask in place of what is surely a key of the endpoint."""
         return self._secrets.masked(200, line)

@@ -35,7 +35,7 @@ _QUEUED = re.compile(
     r"enqueued?|in (?:the )?queue|queue(?:d|s)?\b|排队|队列|"
     r"\b(?:open|active|running|pending|concurrent|parallel|simultaneous|unfinished|in[ _-]progress|ongoing)"
     r"\b[\w -]{0,40}\b(?:batch(?:es)?|jobs?|tasks?|tokens?)|"
-    r"\b(?:batch(?:es)?|jobs?|tasks?)\b[\w -]{0,40}\b(?:in progress|at (?:once|the same time)|concurrently)|"
+    r"\b(?:batch(?:es)?|jobs?|tasks?)\b[\w -]{0,40}\b(?:in progress|in process(?:ing)?|at (?:once|the same time)|concurrently)|"
     r"(?:并发|同时|进行中|处理中|未完成)[^。；;]{0,20}(?:任务|批)|(?:任务|批)[^。；;]{0,20}(?:并发|同时|进行中|处理中|未完成)",
     re.I,
 )

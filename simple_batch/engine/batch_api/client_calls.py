@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ...core.domain import Verdict
 from ...core.stored_messages import ANSWER_TOO_LARGE
 from .batch_calls import BatchCalls
@@ -42,6 +44,18 @@ def delete_if_allowed(calls: BatchCalls, path: str) -> None:
         allowed = refused.gone or refused.finding.verdict is Verdict.FINAL
         if not allowed and refused.finding.http_status not in (403, 405, 409, 501):
             raise
+
+
+def single_line(body: bytes, without: tuple[str, ...] = ()) -> bytes:
+    """A JSON object on one line, less some of its fields."""
+    if any(b'"%s"' % name.encode() in body for name in without):
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        if not fields.keys().isdisjoint(without):
+            kept = {name: value for name, value in fields.items() if name not in without}
+            body = msgspec.json.encode(kept)
+    if b"\n" in body or b"\r" in body:
+        body = msgspec.json.format(body, indent=-1)
+    return body
 
 
 def is_older(time: int | None, since: int | None) -> bool:

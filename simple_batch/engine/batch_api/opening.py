@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ...core.domain import Endpoint
 from ...core.settings import Settings
+from .anthropic_batches import AnthropicBatches
 from .batch_client import BatchClient
 from .mistral_batches import MistralBatches
 from .openai_batches import OpenAIBatches
@@ -11,6 +12,7 @@ from .profiles import BatchProfile, profile_of
 
 NONE = "none"  # of Endpoint.batch_api: the provider's is not used
 KINDS: dict[str, Callable[[Endpoint, Settings, BatchProfile], BatchClient]] = {
+    "anthropic": AnthropicBatches,
     "mistral": MistralBatches,
     "openai": OpenAIBatches,
 }

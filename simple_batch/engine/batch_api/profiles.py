@@ -64,6 +64,14 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             urls=tuple(f"/v1{path.removeprefix(self.url_prefix)}" for path in self.endpoints),
         )
 
+    def inline_limits(self, around: int, more: int = 0) -> BatchLimits:
+        """The same for requests that go with the call that creates a batch, whose body has ``around`` bytes
+        besides lines, and ``more`` in each line."""
+        limits, number = self.limits, self.max_requests or 0
+        if limits.bytes is None:
+            return limits
+        return msgspec.structs.replace(limits, bytes=limits.bytes - around - number * more)
+
     def url(self, url: str) -> str:
         """A url of OpenAI's API as this provider has it."""
         return self.url_prefix + url.removeprefix("/v1")

@@ -26,7 +26,9 @@ PROVIDERS = {
 def client_of(emulator, provider: str, key: str | None = None) -> BatchClient:
     base, model, more = PROVIDERS[provider]
     key = emulator.key if key is None else key
-    endpoint = Endpoint(1, "a", emulator.url + base, key, Defaults(model), provider=provider, **more)
+    endpoint = Endpoint(
+        1, "a", emulator.url + base, key, Defaults(model), provider=provider, **more
+    )
     client = open_client(endpoint, SETTINGS)
     assert client is not None
     return client

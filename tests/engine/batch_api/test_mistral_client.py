@@ -41,9 +41,7 @@ def test_a_batch_from_upload_to_results(client, emulator, tmp_path):
     ("fault", "error"),
     [(base.CREATE_500_MADE, BatchCallFailed), (base.CREATE_LOST, TransportFailure)],
 )
-def test_a_batch_whose_creation_was_not_answered_is_found(
-    client, emulator, tmp_path, fault, error
-):
+def test_a_batch_whose_creation_was_not_answered_is_found(client, emulator, tmp_path, fault, error):
     sent(client, part_of(client, M, tmp_path, ["x"], marker="part-10"))
     part = part_of(client, M, tmp_path, ["y"])
     file_id = client.upload(part)
