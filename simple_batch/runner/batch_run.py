@@ -233,7 +233,7 @@ class BatchRun:
         return self._complete_or_call()
 
     def _may_plan(self) -> bool:
-        """Whether the next part is to be cut. Requests that came back wait for the other parts, unless
+        """Whether to cut the next part. Requests that came back wait for the other parts, unless
         there are many."""
         if self._parts.let_go != self._let_go:
             self._let_go, self._plannable = self._parts.let_go, True

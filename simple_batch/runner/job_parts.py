@@ -1,4 +1,4 @@
-"""The parts of one job: what is to be done with them next. BatchRun calls it while the job runs, PartEnding
+"""The parts of one job: the next step of each. BatchRun calls it while the job runs, PartEnding
 where the job ends before its parts.
 
 Each step reads the parts' states from the database, so that another process can go on after a crash.

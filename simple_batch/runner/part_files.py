@@ -24,7 +24,7 @@ class PartFiles:
         return folder
 
     def input(self, part_id: int) -> Path:
-        """Where the input of a part is, or is to be."""
+        """Where the input of a part belongs."""
         return self.folder(part_id) / _INPUT
 
     def has_input(self, part_id: int, size: int) -> bool:

@@ -52,7 +52,7 @@ class _Growing:
         )
 
     def add(self, line: Line) -> bool:
-        """Returns True if what waits is to be written."""
+        """Returns True if what waits should be written."""
         self._waiting.append(line)
         self._waiting_bytes += line.size
         self.requests += 1

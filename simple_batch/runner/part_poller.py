@@ -9,6 +9,7 @@ from ..engine.batch_api.batch_client import (
     RemoteState,
 )
 from ..engine.breaker import PauseReason, pause_reason
+from ..engine.classify import Classification
 from ..engine.transport import TransportFailure
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
@@ -21,6 +22,7 @@ from .part_sender import PartSender, batch_parts_ended, remote_columns
 from .part_waits import PartWaits
 
 TRIP = 3  # refusals of the key, one after the other, that pause a job
+GONE = 3  # such answers, one after the other, mean that a batch does not exist
 _OPEN = batch_parts.OPEN
 
 
@@ -41,6 +43,7 @@ class PartPoller:
         self._log = part_log
         self._sender = sender
         self._stops = 0
+        self._not_found = 0  # batches that the provider did not know, since one was seen
 
     def poll(self, part: BatchPart) -> PauseReason | None:
         """Ask about a batch once. Returns why the job must stop, if it must."""
@@ -53,20 +56,30 @@ class PartPoller:
         except TransportFailure as failure:
             self._waits.poll_failed(part, failure.message, None)
             return None
-        self._stops = 0
+        self._stops = self._not_found = 0
         return self._seen(client, part, batch)
 
     def _refused(self, part: BatchPart, failed: BatchCallFailed) -> PauseReason | None:
         finding = failed.finding
-        if failed.gone:
-            if release(self._files, part, _OPEN, finding.message):
-                self._log.gone(part, finding.message)
-            return None
+        if failed.gone and part.poll_failures >= GONE - 1:
+            return self._gone(part, finding)
         self._waits.poll_failed(part, finding.message, finding.retry_after_s)
-        if finding.verdict is not Verdict.STOP and finding.cause not in (Cause.AUTH, Cause.QUOTA):
+        if failed.gone or not _stops(finding):
             return None
         self._stops += 1
         return pause_reason(finding) if self._stops >= TRIP else None
+
+    def _gone(self, part: BatchPart, finding: Classification) -> PauseReason | None:
+        """The provider does not know the batch (any more). It may have been billed: a job of which several
+        are not found pauses."""
+        self._not_found += 1
+        if self._not_found >= TRIP:
+            return pause_reason(
+                finding
+            )  # before its requests are free: else they might be sent once more
+        if release(self._files, part, _OPEN, finding.message):
+            self._log.gone(part, finding.message)
+        return None
 
     def _seen(self, client: BatchClient, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:
         if batch.state is RemoteState.FAILED and not batch.results:
@@ -131,3 +144,8 @@ class PartPoller:
                 self._waits.poll_failed(part, failed.finding.message, failed.finding.retry_after_s)
         except TransportFailure as failure:
             self._waits.poll_failed(part, failure.message, None)
+
+
+def _stops(finding: Classification) -> bool:
+    """Whether each further call would be refused alike."""
+    return finding.verdict is Verdict.STOP or finding.cause in (Cause.AUTH, Cause.QUOTA)

@@ -213,14 +213,21 @@ class PartSender:
 
     def adopted(self, client: BatchClient, part: BatchPart) -> bool:
         """Look for the batch of a part that may have been created. If there is none, the part is
-        uploaded again (True: it is not to be created now)."""
+        uploaded again (True: it is not to be created now). While a batch may be the part's or not, the
+        part waits until that has ended."""
         given = self._inputs.named(part)
         for number in range(self._settings.BATCH_FIND_TRIES):
             if number:
                 gevent.sleep(self._settings.BATCH_FIND_WAIT)
             found = client.find(given, part.file_id or None)
-            if self._adopt(client, part, found):
+            if self._adopt(client, part, [batch for batch in found if batch.certain]):
                 return True
+        doubtful = retry_while_unavailable(
+            batch_parts.without_known, [one.id for one in found if not one.certain]
+        )
+        if doubtful:
+            self._waits.for_certainty(part, doubtful[0])
+            return True
         self._created_again[part.id] = now_ms()
         return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
 
@@ -233,7 +240,7 @@ class PartSender:
         if now_ms() - since > LATE_MS:
             del self._created_again[part.id]
         for batch in client.find(self._inputs.named(part), part.file_id or None):
-            if batch.id != part.provider_id and not batch.state.ended:
+            if batch.certain and batch.id != part.provider_id and not batch.state.ended:
                 log.warning("batch %s was created late: it is cancelled", batch.id)
                 client.cancel(batch.id)
 
@@ -290,21 +297,15 @@ class PartSender:
         named = [error for error in errors if error.line is not None]
         if named:
             self._log.lines_refused(part, named)
-        cancelled = part.state == PartState.CANCELLING
-        if not release(self._files, part, former, detail or batch.status):
-            return None
-        self._log.refused(part, detail or batch.status)
-        batch_parts_ended(part)
-        if named or cancelled:
-            return None
-        return self._whole_refused(
-            PauseReason(
-                "batch_refused",
-                translatable(
-                    "The provider refuses the batches of this job: %(message)s", message=detail
-                ),
-            )
-        )
+        if not named and part.state == PartState.OPEN:
+            # before its requests are free: else they might be sent once more
+            stop = self._whole_refused(_refuses_all(detail or batch.status))
+            if stop is not None:
+                return stop
+        if release(self._files, part, former, detail or batch.status):
+            self._log.refused(part, detail or batch.status)
+            batch_parts_ended(part)
+        return None
 
     def _whole_refused(self, stop: PauseReason) -> PauseReason | None:
         self._refused += 1
@@ -351,6 +352,13 @@ class PartSender:
         return True
 
 
+def _refuses_all(message: str) -> PauseReason:
+    return PauseReason(
+        "batch_refused",
+        translatable("The provider refuses the batches of this job: %(message)s", message=message),
+    )
+
+
 def uncertain(failed: BatchCallFailed) -> bool:
     """Whether a call that creates a batch may have had its effect though it was refused: no status, or
     one that says the server failed."""
@@ -371,7 +379,7 @@ def learned_limit(
         # our estimate of its tokens is too low, or others use the limit
         return max(named // 4, tokens * 4 // 5, 1)
     if named:
-        return named
+        return min(named, known or named)
     if beside:
         return max(beside, tokens, known or 0)
     return max(_LEAST_TOKENS, min(tokens // 2, known or tokens))

@@ -725,7 +725,7 @@ class BatchPart(BaseModel):
     url = TextField()  # endpoint of its requests
     model = TextField()
     marker = TextField(unique=True)  # that the batch and its file carry at the provider
-    state = TextField()  # core/domain.PartState
+    state = TextField(index=True)  # core/domain.PartState
     requests = IntegerField()
     bytes = BigIntegerField()  # of its input
     tokens = BigIntegerField()  # of its input, estimated

@@ -23,9 +23,9 @@ _REQUESTS = (
     "WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))"
 )
 _HAD = (
-    "SELECT x.idx FROM result x WHERE x.job_id = ?1 AND x.idx IN (SELECT value FROM json_each(?2)) "
-    "UNION SELECT a.idx FROM attempt a WHERE a.job_id = ?1 "
-    "AND a.idx IN (SELECT value FROM json_each(?2))"
+    "SELECT x.idx FROM result x WHERE x.job_id = ? AND x.idx IN (SELECT value FROM json_each(?)) "
+    "UNION SELECT a.idx FROM attempt a WHERE a.job_id = ? "
+    "AND a.idx IN (SELECT value FROM json_each(?))"
 )
 # the cause of the last attempt counts: the answer before it may have been corrected already
 _LAST = (
@@ -58,7 +58,7 @@ def requests(job_id: int, indices: Iterable[int]) -> dict[int, Request]:
 
 def never_there(job_id: int, indices: Collection[int]) -> int:
     """How many of these requests, which are in no part, have never had a result or an attempt."""
-    rows = database.execute_sql(_HAD, (job_id, _listed(indices))).fetchall()
+    rows = database.execute_sql(_HAD, (job_id, _listed(indices)) * 2).fetchall()
     return len(indices) - len(rows)
 
 

@@ -191,7 +191,7 @@ def test_batches_refused_as_a_whole_pause_the_job(batch_job, provider, started, 
     assert "m takes no batches" in job.status_detail
     assert len(provider.batches()) == 3
     with connected():
-        assert BatchLine.select().count() == 0
+        wait_until(lambda: not BatchLine.select().exists())
 
 
 def test_a_revoked_key_pauses_the_job_and_open_parts_stay(
@@ -211,7 +211,7 @@ def test_a_revoked_key_pauses_the_job_and_open_parts_stay(
 def test_a_batch_that_is_gone_lets_its_requests_go(batch_job, provider, started, wait_for):
     gone = refused(404, "no such batch", Cause.NOT_FOUND, Verdict.STOP, gone=True)
     file_gone = refused(410, "the file has expired", Cause.NOT_FOUND, Verdict.FINAL, gone=True)
-    errors = {"retrieve": [gone], "download": [file_gone]}
+    errors = {"retrieve": [gone] * 3, "download": [file_gone]}
 
     def on(step):
         if errors.get(step):
@@ -473,3 +473,38 @@ def test_a_batch_that_appears_late_is_cancelled(batch_job, provider, started, wa
     started()
     assert wait_for(job_id, "completed", "paused").succeeded == 2
     assert [batch["state"] for batch in provider.batches()] == ["completed", "cancelling"]
+
+
+def test_batches_that_are_never_found_pause_the_job(batch_job, provider, started, wait_for):
+    gone = refused(404, "no such batch", Cause.NOT_FOUND, Verdict.STOP, gone=True)
+    provider.on = Fails("retrieve", *[gone] * 100)
+    job_id = batch_job(4)
+    started()
+    assert wait_for(job_id, "paused", "completed").status_reason == "not_found"
+    assert len(provider.batches()) == 3
+
+
+def test_answers_of_other_jobs_are_taken_first(batch_job, make_job, provider, started, wait_for):
+    first = batch_job(3, "now", reuse_hours=24)
+    started()
+    wait_for(first, "completed")
+    second = make_job(5, reuse_hours=24, hold=True)
+    with connected():
+        wait_until(lambda: Job.get_by_id(second).status_reason == "held")
+        Job.update(service="batch").where(Job.id == second).execute()
+        jobs.resume(second)
+    assert wait_for(second, "completed", "paused").succeeded == 5
+    assert provider.billed() == ["r3", "r4"]
+    agrees(second)
+
+
+def test_no_batch_is_created_while_one_may_be_the_parts(batch_job, provider, started, wait_for):
+    provider.uncertain = provider.inline = True
+    provider.ends_after = 8
+    provider.on = Fails("created", no_answer())
+    job_id = batch_job(5)
+    started()
+    assert wait_for(job_id, "completed", "paused").succeeded == 5
+    assert len(provider.batches()) == 1
+    assert provider.on.steps.count("create") == 1 and provider.on.steps.count("find") >= 8
+    agrees(job_id)
