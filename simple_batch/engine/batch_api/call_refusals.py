@@ -123,6 +123,9 @@ def _says_error(body: bytes) -> bool:
 
 
 def _has_object(data: dict[str, Any]) -> bool:
-    """Whether it is, or wraps, a file, a batch or a list of them."""
+    """Whether it is, or wraps, a file, a batch or a list of them, or is a long-running operation
+    (https://google.aip.dev/151), which may hold the error that it has ended with."""
+    if data.keys() >= {"name", "metadata"}:
+        return True
     inner = [data, *(value for value in data.values() if isinstance(value, dict))]
     return any("id" in one or isinstance(one.get("data"), list) for one in inner)

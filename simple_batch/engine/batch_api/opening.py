@@ -6,6 +6,7 @@ from ...core.domain import Endpoint
 from ...core.settings import Settings
 from .anthropic_batches import AnthropicBatches
 from .batch_client import BatchClient
+from .gemini_batches import GeminiBatches
 from .mistral_batches import MistralBatches
 from .openai_batches import OpenAIBatches
 from .profiles import BatchProfile, profile_of
@@ -13,6 +14,7 @@ from .profiles import BatchProfile, profile_of
 NONE = "none"  # of Endpoint.batch_api: the provider's is not used
 KINDS: dict[str, Callable[[Endpoint, Settings, BatchProfile], BatchClient]] = {
     "anthropic": AnthropicBatches,
+    "gemini": GeminiBatches,
     "mistral": MistralBatches,
     "openai": OpenAIBatches,
 }
