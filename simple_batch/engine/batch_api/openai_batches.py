@@ -93,7 +93,7 @@ class OpenAIBatches:
         while True:
             body = self._creation(part, file_id)
             try:
-                return _batch(self._calls.post("/batches", body))
+                return batch_of(self._calls.post("/batches", body))
             except BatchCallFailed as refused:
                 # nothing was created, and the field is not needed
                 rejected = refused.finding.rejected
@@ -114,7 +114,7 @@ class OpenAIBatches:
         return sorted(found.values(), key=lambda batch: (batch.created_at or 0, batch.id))
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
-        return _batch(self._calls.get(f"/batches/{_quoted(batch_id)}"))
+        return batch_of(self._calls.get(f"/batches/{_quoted(batch_id)}"))
 
     def cancel(self, batch_id: str) -> None:
         path = f"/batches/{_quoted(batch_id)}/cancel"
@@ -218,7 +218,8 @@ def _quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def _batch(answer: Any) -> RemoteBatch:
+def batch_of(answer: Any) -> RemoteBatch:
+    """The batch of an answer. Raises TransportFailure where it has none."""
     return remote_batch(_object(answer))
 
 
