@@ -147,6 +147,15 @@ NOT_TRANSLATED = stored_message(
 OTHER_ENDPOINT = stored_message(
     "Anthropic's Messages API answers chat completions only: send %(url)s to another connection."
 )
+ONLY_ADDRESSES = stored_message(
+    "OpenRouter's batch API takes images and files by their address only: send this request now."
+)
+GEMINI_LACKS = stored_message(
+    "%(field)s: Gemini's batch API has nothing like it. Leave it out, or send this request now."
+)
+GEMINI_TAKES_NOT = stored_message(
+    "%(field)s: it cannot be sent to Gemini's batch API: %(why)s", ours=("why",)
+)
 NEEDS_MESSAGES_API = stored_message(
     "%(url)s is Anthropic's Messages API: send it to a connection with the API format “anthropic”."
 )

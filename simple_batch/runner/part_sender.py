@@ -213,14 +213,21 @@ class PartSender:
 
     def adopted(self, client: BatchClient, part: BatchPart) -> bool:
         """Look for the batch of a part that may have been created. If there is none, the part is
-        uploaded again (True: it is not to be created now)."""
+        uploaded again (True: it is not to be created now). While a batch may be the part's or not, the
+        part waits until that has ended."""
         given = self._inputs.named(part)
         for number in range(self._settings.BATCH_FIND_TRIES):
             if number:
                 gevent.sleep(self._settings.BATCH_FIND_WAIT)
             found = client.find(given, part.file_id or None)
-            if self._adopt(client, part, found):
+            if self._adopt(client, part, [batch for batch in found if batch.certain]):
                 return True
+        doubtful = retry_while_unavailable(
+            batch_parts.without_known, [one.id for one in found if not one.certain]
+        )
+        if doubtful:
+            self._waits.for_certainty(part, doubtful[0])
+            return True
         self._created_again[part.id] = now_ms()
         return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
 
@@ -233,7 +240,7 @@ class PartSender:
         if now_ms() - since > LATE_MS:
             del self._created_again[part.id]
         for batch in client.find(self._inputs.named(part), part.file_id or None):
-            if batch.id != part.provider_id and not batch.state.ended:
+            if batch.certain and batch.id != part.provider_id and not batch.state.ended:
                 log.warning("batch %s was created late: it is cancelled", batch.id)
                 client.cancel(batch.id)
 

@@ -45,6 +45,15 @@ class PartWaits:
         detail = translatable("waits until other batches have ended: the spend caps leave no room")
         self._until(part, min(_ROOM_MAX_S, 60 * self._settings.BATCH_POLL_FIRST), detail)
 
+    def for_certainty(self, part: BatchPart, batch_id: str) -> None:
+        """A batch may be the part's, which shows when it has ended."""
+        detail = translatable(
+            "waits until batch %(batch)s has ended: it may be the one of this part, whose creation was "
+            "not answered",
+            batch=batch_id,
+        )
+        self._until(part, self._settings.BATCH_POLL_MAX, detail)
+
     def unanswered(self, part: BatchPart, failure: TransportFailure) -> PauseReason | None:
         """No whole answer came."""
         return self._failed(part, failure.message, None)

@@ -112,6 +112,13 @@ def note(part_id: int, **values) -> None:
     BatchPart.update(**values).where(BatchPart.id == part_id).execute()
 
 
+def without_known(batch_ids: list[str]) -> list[str]:
+    """Those of a provider's batches that are no part's here, of whatever job and config."""
+    same = BatchPart.select(BatchPart.provider_id).where(BatchPart.provider_id.in_(batch_ids))
+    known = {part.provider_id for part in same}
+    return [batch_id for batch_id in batch_ids if batch_id not in known]
+
+
 def of_job(job_id: int, states: Sequence[PartState] = UNDER_WAY) -> list[BatchPart]:
     """Parts of a job in these states, the oldest first."""
     mine = (BatchPart.job == job_id) & BatchPart.state.in_(list(states))

@@ -20,6 +20,7 @@ PROVIDERS = {
     "gemini": ("gemini_batches", "GeminiBatches"),
     "mistral": ("mistral_batches", "MistralBatches"),
     "openai": ("openai_batches", "OpenAIBatches"),
+    "openrouter": ("openrouter_batches", "OpenRouterBatches"),
 }
 
 

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from simple_batch.core.domain import Cause, Verdict
 from simple_batch.engine.batch_api.batch_client import (
     BatchCallFailed,
@@ -43,6 +45,7 @@ class FakeBatches:
         self.limits = limits
         self.ends_after = ends_after
         self.inline = inline
+        self.uncertain = False  # a batch is known only when it has ended
         self.held = False  # batches do not end by themselves
         self.loses: set[str] = set()  # ids of lines that are never run
         self.refuses: Callable[[dict, list[dict]], list[BatchError]] = lambda batch, lines: []
@@ -109,7 +112,10 @@ class FakeBatches:
     def find(self, part, file_id) -> list[RemoteBatch]:
         self.on("find")
         mine = [batch for batch in self.batches() if batch["marker"] == part.marker]
-        return [self._remote(batch) for batch in mine]
+        if not self.uncertain:
+            return [self._remote(batch) for batch in mine]
+        found = [self.retrieve(batch["id"]) for batch in mine]
+        return [msgspec.structs.replace(one, certain=one.state.ended) for one in found]
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
         self.on("retrieve")

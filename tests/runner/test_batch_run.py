@@ -510,3 +510,15 @@ def test_answers_of_other_jobs_are_taken_first(batch_job, make_job, provider, st
     assert wait_for(second, "completed", "paused").succeeded == 5
     assert provider.billed() == ["r3", "r4"]
     agrees(second)
+
+
+def test_no_batch_is_created_while_one_may_be_the_parts(batch_job, provider, started, wait_for):
+    provider.uncertain = provider.inline = True
+    provider.ends_after = 8
+    provider.on = Fails("created", no_answer())
+    job_id = batch_job(5)
+    started()
+    assert wait_for(job_id, "completed", "paused").succeeded == 5
+    assert len(provider.batches()) == 1
+    assert provider.on.steps.count("create") == 1 and provider.on.steps.count("find") >= 8
+    agrees(job_id)

@@ -42,6 +42,7 @@ from .batch_client import ResultsCutOff
 from .call_refusals import check_is_results, refusal_of
 from .multipart_file import MultipartFile
 from .result_file import Unpacker, check_last_line, unfinished
+from .streamed_body import StreamedBody
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -85,11 +86,24 @@ class BatchCalls:
 
     def upload(self, path: str, fields: Mapping[str, str], name: str, file: Path) -> Any:
         """POST a file as multipart/form-data, the form's other fields first."""
-        form = MultipartFile(fields, name, file)
-        request = self._request("POST", path)
-        request.headers["Content-Type"] = form.content_type
-        request.prepare_body(data=form, files=None)
-        return self._decoded(self._answer(request, self._call_s))
+        return self.decoded(self.send(path, MultipartFile(fields, name, file)))
+
+    def send(
+        self, path: str, body: StreamedBody | Any, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """POST a body, which is streamed or encoded as JSON, with further headers; ``path`` may be a
+        whole URL. The answer is not looked at but for being a refusal."""
+        request = self._elsewhere(path, "POST") if "://" in path else self._request("POST", path)
+        request.headers.update(headers or {})
+        streamed = isinstance(body, StreamedBody)
+        request.headers["Content-Type"] = body.content_type if streamed else "application/json"
+        data = body if streamed else msgspec.json.encode(body)
+        request.prepare_body(data=data, files=None)
+        reply = self._answer(request, self._call_s if streamed else None)
+        refusal = refusal_of(reply)
+        if refusal is not None:
+            raise refusal
+        return reply
 
     def download(self, path: str, to: Path) -> None:
         """GET a file of JSON lines; ``path`` may be a whole URL. The file at ``to`` is there once it is whole: raises
@@ -105,6 +119,21 @@ class BatchCalls:
         check_last_line(part)
         part.replace(to)
 
+    def first_line(self, path: str) -> bytes:
+        """The first line of a file of JSON lines; the rest is not fetched."""
+        line = bytearray()
+        with self._translated(self._call_s), self._followed(path) as response:
+            if response.status_code != 200:
+                refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)
+                raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
+            unpacker = Unpacker(response.headers.get("content-encoding", ""))
+            while b"\n" not in line and len(line) <= self.max_line:
+                block = response.raw.read(BLOCK, decode_content=False)
+                if not block:
+                    break
+                line += b"".join(unpacker.feed(block))
+        return bytes(line.lstrip().partition(b"\n")[0])
+
     def without_secrets(self, line: bytes) -> bytes:
         """A line of results with a mask in place of what is surely a key of the endpoint."""
         return self._secrets.masked(200, line)
@@ -118,7 +147,7 @@ class BatchCalls:
             request.headers.pop("Content-Type", None)
         else:
             request.prepare_body(data=msgspec.json.encode(body), files=None)
-        return self._decoded(self._answer(request))
+        return self.decoded(self._answer(request))
 
     def _request(self, method: str, path: str) -> requests.PreparedRequest:
         url = self._urls.url_of(self._urls.path_of(path))
@@ -134,7 +163,8 @@ class BatchCalls:
         masked = self._secrets.masked(response.status_code, body)
         return Reply(response.status_code, response.headers, masked)
 
-    def _decoded(self, reply: Reply) -> Any:
+    def decoded(self, reply: Reply) -> Any:
+        """The JSON of an answer; None where it is empty."""
         refusal = refusal_of(reply)
         if refusal is not None:
             raise refusal
@@ -149,7 +179,7 @@ class BatchCalls:
         self._policy.check(urlsplit(url).hostname or "")
         options = self._session.merge_environment_settings(url, {}, True, None, None)
         waits = min(CONNECT_S, self._call_s), self._call_s
-        if isinstance(request.body, MultipartFile):
+        if isinstance(request.body, StreamedBody):
             waits = self._call_s, self._call_s  # urllib3 sends within the first of them
         response = self._session.send(request, allow_redirects=False, timeout=waits, **options)
         try:
@@ -218,11 +248,11 @@ class BatchCalls:
             return request
         return self._elsewhere(url)
 
-    def _elsewhere(self, url: str) -> requests.PreparedRequest:
+    def _elsewhere(self, url: str, method: str = "GET") -> requests.PreparedRequest:
         """A request for a URL that a provider names."""
         if _origin(url) == self._origin:
-            return self._session.prepare_request(requests.Request("GET", url))
-        return requests.Request("GET", url, headers=self._plain).prepare()
+            return self._session.prepare_request(requests.Request(method, url))
+        return requests.Request(method, url, headers=self._plain).prepare()
 
     # --- what goes wrong -----------------------------------------------------------------------------
 

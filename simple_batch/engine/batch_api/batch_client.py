@@ -55,7 +55,8 @@ class RemoteBatch(msgspec.Struct, frozen=True):
     """A batch as its provider reports it. ``status`` is the provider's own word. Counts are None where
     the provider does not report them (yet). ``results`` name what can be read once it has ended, in
     the client's own terms (file ids, URLs); ``input_file`` is the uploaded file, where there is one.
-    Times are epoch ms."""
+    ``certain`` is False where ``find`` gives a batch that may be the part's or not: that shows once it
+    has ended, and until then none may be created. Times are epoch ms."""
 
     id: str
     state: RemoteState
@@ -69,6 +70,7 @@ class RemoteBatch(msgspec.Struct, frozen=True):
     created_at: int | None = None
     expires_at: int | None = None
     errors: tuple[BatchError, ...] = ()
+    certain: bool = True
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
@@ -158,7 +160,7 @@ class BatchClient(Protocol):
 
     def find(self, part: PartInput, file_id: str | None) -> list[RemoteBatch]:
         """All batches of the provider that were created for the part, the oldest first: by the marker,
-        or by the uploaded file."""
+        or by the uploaded file; those of which it is not known yet included (``certain``)."""
         ...
 
     def retrieve(self, batch_id: str) -> RemoteBatch:

@@ -30,6 +30,7 @@ _STATES = {
 _STATE_OF = {word: state for state, words in _STATES.items() for word in words.split()}
 _LISTS = ("data", "batches", "jobs", "files", "items")
 _PREFIX = re.compile(r"^(?:job_state|batch_state|job_status|batch_status|state|status|batch|job)_")
+_LINE = re.compile(r"\bline (?:number )?#?([1-9][0-9]{0,8})\b", re.I)
 _MS_FROM = 100_000_000_000  # what is larger is no time in seconds (it would be the year 5138)
 _FAR = 253_402_300_800_000  # ms: the year 10000
 
@@ -97,7 +98,7 @@ def remote_batch(data: dict[str, Any]) -> RemoteBatch:
         marker=_text(metadata.get(MARKER_KEY)) if isinstance(metadata, dict) else None,
         created_at=epoch_ms(data.get("created_at")),
         expires_at=epoch_ms(data.get("expires_at") or data.get("job_deadline")),
-        errors=_errors(data),
+        errors=errors_of(data),
     )
 
 
@@ -120,7 +121,7 @@ def epoch_ms(value: Any) -> int | None:
 def _counts(data: dict[str, Any]) -> tuple[int | None, int | None, int | None]:
     counts = data.get("request_counts")
     counts = counts if isinstance(counts, dict) else data
-    found = (_number(counts.get(name)) for name in ("total", "completed", "failed"))
+    found = (count_of(counts.get(name)) for name in ("total", "completed", "failed"))
     total, succeeded, failed = found
     return total, succeeded, failed
 
@@ -131,7 +132,8 @@ def _results(data: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in found if one))
 
 
-def _errors(data: dict[str, Any]) -> tuple[BatchError, ...]:
+def errors_of(data: dict[str, Any]) -> tuple[BatchError, ...]:
+    """Why a batch was refused."""
     given = data.get("errors")
     if isinstance(given, dict) and isinstance(given.get("data"), list):
         given = given["data"]
@@ -149,7 +151,7 @@ def _error(item: Any) -> BatchError:
         return BatchError("", message, enqueued=queue_is_full("", message))
     code = str(item.get("code") or item.get("type") or "")
     message = storable(read_error_value(item).words or code)
-    line = _number(item.get("line", item.get("line_number")))
+    line = count_of(item.get("line", item.get("line_number")))
     return BatchError(
         storable(code, MAX_WORD),
         message,
@@ -159,7 +161,16 @@ def _error(item: Any) -> BatchError:
     )
 
 
-def _number(value: Any) -> int | None:
+def line_named(error: Any) -> Any:
+    """An error whose message alone says which line of the input it is about, with that as ``line``."""
+    if not isinstance(error, dict) or "line" in error:
+        return error
+    named = set(_LINE.findall(str(error.get("message") or "")))
+    return {**error, "line": int(named.pop())} if len(named) == 1 else error
+
+
+def count_of(value: Any) -> int | None:
+    """A number, which may be given as a text; None where there is none."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
         return int(value)
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

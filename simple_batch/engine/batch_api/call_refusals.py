@@ -35,7 +35,7 @@ _QUEUED = re.compile(
     r"enqueued?|in (?:the )?queue|queue(?:d|s)?\b|排队|队列|"
     r"\b(?:open|active|running|pending|concurrent|parallel|simultaneous|unfinished|in[ _-]progress|ongoing)"
     r"\b[\w -]{0,40}\b(?:batch(?:es)?|jobs?|tasks?|tokens?)|"
-    r"\b(?:batch(?:es)?|jobs?|tasks?)\b[\w -]{0,40}\b(?:in progress|at (?:once|the same time)|concurrently)|"
+    r"\b(?:batch(?:es)?|jobs?|tasks?)\b[\w -]{0,40}\b(?:in progress|in process(?:ing)?|at (?:once|the same time)|concurrently)|"
     r"(?:并发|同时|进行中|处理中|未完成)[^。；;]{0,20}(?:任务|批)|(?:任务|批)[^。；;]{0,20}(?:并发|同时|进行中|处理中|未完成)",
     re.I,
 )
@@ -123,6 +123,9 @@ def _says_error(body: bytes) -> bool:
 
 
 def _has_object(data: dict[str, Any]) -> bool:
-    """Whether it is, or wraps, a file, a batch or a list of them."""
+    """Whether it is, or wraps, a file, a batch or a list of them, or is a long-running operation
+    (https://google.aip.dev/151), which may hold the error that it has ended with."""
+    if data.keys() >= {"name", "metadata"}:
+        return True
     inner = [data, *(value for value in data.values() if isinstance(value, dict))]
     return any("id" in one or isinstance(one.get("data"), list) for one in inner)

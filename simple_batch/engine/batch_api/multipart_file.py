@@ -4,12 +4,11 @@ import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..adapter import BLOCK
+from .streamed_body import FileBody, StreamedBody
 
 
-class MultipartFile:
-    """An iterable of bytes with a length, as requests takes a body. ``fields`` come before the file;
-    neither they nor ``name`` may hold quotes or line breaks."""
+class MultipartFile(StreamedBody):
+    """``fields`` come before the file; neither they nor ``name`` may hold quotes or line breaks."""
 
     def __init__(self, fields: Mapping[str, str], name: str, path: Path):
         boundary = secrets.token_hex(16)
@@ -24,14 +23,12 @@ class MultipartFile:
         )
         self._head = "".join(parts).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
-        self._path = path
+        self._file = FileBody(path)
 
     def __len__(self) -> int:
-        return len(self._head) + self._path.stat().st_size + len(self._tail)
+        return len(self._head) + len(self._file) + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
-        with self._path.open("rb") as file:
-            while block := file.read(BLOCK):
-                yield block
+        yield from self._file
         yield self._tail

@@ -15,7 +15,7 @@ import msgspec
 
 from ...core.domain import Cause, Endpoint, Verdict
 from ...core.settings import Settings
-from ...core.stored_messages import ANSWER_TOO_LARGE, NO_BATCH_ANSWER
+from ...core.stored_messages import NO_BATCH_ANSWER
 from ..transport import TransportFailure
 from .batch_calls import BatchCalls
 from .batch_client import (
@@ -24,18 +24,20 @@ from .batch_client import (
     LineResult,
     PartInput,
     RemoteBatch,
-    RemoteState,
-    ResultsCutOff,
 )
-from .batch_object import epoch_ms, listed, remote_batch, unwrapped
-from .line_reader import lines_of
+from .batch_object import listed, remote_batch, unwrapped
+from .client_calls import (
+    all_older,
+    cancel_unless_ended,
+    delete_if_allowed,
+    download_all,
+    results_in,
+)
 from .openai_lines import line_result
 from .profiles import BatchProfile
-from .result_file import unfinished
 
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000
-_CLOCKS_MS = 3_600_000  # a provider's clock and ours may differ by this
 _OPTIONAL = {"metadata", "output_expires_after", "completion_window"}
 PROCESSING_S, PROCESSING_LOOKS = 1.0, 30
 _PROCESSING = ("pending", "running", "notrunning", "processing")  # statuses of a file, of Azure
@@ -91,7 +93,7 @@ class OpenAIBatches:
         while True:
             body = self._creation(part, file_id)
             try:
-                return _batch(self._calls.post("/batches", body))
+                return batch_of(self._calls.post("/batches", body))
             except BatchCallFailed as refused:
                 # nothing was created, and the field is not needed
                 rejected = refused.finding.rejected
@@ -112,55 +114,21 @@ class OpenAIBatches:
         return sorted(found.values(), key=lambda batch: (batch.created_at or 0, batch.id))
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
-        return _batch(self._calls.get(f"/batches/{_quoted(batch_id)}"))
+        return batch_of(self._calls.get(f"/batches/{_quoted(batch_id)}"))
 
     def cancel(self, batch_id: str) -> None:
-        try:
-            self._calls.post(f"/batches/{_quoted(batch_id)}/cancel")
-        except BatchCallFailed as refused:
-            # providers refuse it in their own words where there is nothing left to cancel
-            if refused.finding.http_status not in (400, 409, 422):
-                raise
-            state = self.retrieve(batch_id).state
-            if not state.ended and state is not RemoteState.CANCELLING:
-                raise
+        path = f"/batches/{_quoted(batch_id)}/cancel"
+        cancel_unless_ended(self, batch_id, lambda: self._calls.post(path))
 
     def download(self, batch: RemoteBatch, folder: Path) -> list[Path]:
-        files = [
-            (place, folder / f"results-{number}.jsonl")
-            for number, place in enumerate(batch.results)
-        ]
-        cut: ResultsCutOff | None = None
-        gone: BatchCallFailed | None = None
-        for place, path in files:
-            try:
-                self._download(place, path)
-            except ResultsCutOff as error:
-                cut = error
-            except BatchCallFailed as failed:
-                if not failed.gone:
-                    raise
-                gone = failed
-        paths = [path for _, path in files if path.exists()]
-        if cut is not None:
-            parts = [part for _, path in files if (part := unfinished(path)).exists()]
-            raise ResultsCutOff(str(cut), (*paths, *parts))
-        if gone is not None and not paths:
-            raise gone
-        return paths
+        return download_all(batch, folder, self._download)
 
     def _download(self, place: str, path: Path) -> None:
-        if not path.exists():  # whole, since an earlier try
-            whole_url = place.startswith(("https://", "http://"))
-            self._calls.download(place if whole_url else f"/files/{_quoted(place)}/content", path)
+        whole_url = place.startswith(("https://", "http://"))
+        self._calls.download(place if whole_url else f"/files/{_quoted(place)}/content", path)
 
     def read(self, path: Path) -> Iterator[LineResult]:
-        most = self._calls.max_line
-        for line in lines_of(path, most):
-            if line is None:
-                yield LineResult("", None, message=ANSWER_TOO_LARGE(bytes=f"{most:,}"))
-            else:
-                yield line_result(self._calls.without_secrets(line))
+        return results_in(path, self._calls, line_result)
 
     def delete(self, batch: RemoteBatch) -> None:
         for place in (batch.input_file, *batch.results):
@@ -218,12 +186,7 @@ class OpenAIBatches:
                     return  # the call that creates the batch will show what the file is worth
 
     def _delete_file(self, file_id: str) -> None:
-        try:
-            self._calls.delete(f"/files/{_quoted(file_id)}")
-        except BatchCallFailed as refused:
-            allowed = refused.gone or refused.finding.verdict is Verdict.FINAL
-            if not allowed and refused.finding.http_status not in (403, 405, 409, 501):
-                raise
+        delete_if_allowed(self._calls, f"/files/{_quoted(file_id)}")
 
     def _listed(self, path: str, query: str, since: int | None) -> Iterator[dict[str, Any]]:
         """The objects of a list, page by page, until all of a page are older than ``since``."""
@@ -237,7 +200,7 @@ class OpenAIBatches:
             page = [one for one in found if str(one["id"]) not in seen]
             yield from page
             seen.update(str(one["id"]) for one in page)
-            if not page or not _has_more(answer) or _all_older(page, since):
+            if not page or not _has_more(answer) or all_older(page, since):
                 return
             after = f"&after={_quoted(str(page[-1]['id']))}"
 
@@ -245,18 +208,6 @@ class OpenAIBatches:
 def _has_more(answer: Any) -> bool:
     """Whether there may be another page. A bare array is everything."""
     return isinstance(answer, dict) and answer.get("has_more") is not False
-
-
-def _all_older(page: list[dict[str, Any]], since: int | None) -> bool:
-    """Whether further pages hold nothing of interest: lists begin with the newest, unless a page shows that
-    this one does not."""
-    if since is None:
-        return False
-    times = [epoch_ms(one.get("created_at")) for one in page]
-    known = [time for time in times if time is not None]
-    if len(known) < len(times) or known[0] < known[-1]:
-        return False
-    return max(known) < since - _CLOCKS_MS
 
 
 def _file_name(part: PartInput) -> str:
@@ -267,7 +218,8 @@ def _quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def _batch(answer: Any) -> RemoteBatch:
+def batch_of(answer: Any) -> RemoteBatch:
+    """The batch of an answer. Raises TransportFailure where it has none."""
     return remote_batch(_object(answer))
 
 

@@ -4,13 +4,21 @@ from collections.abc import Callable
 
 from ...core.domain import Endpoint
 from ...core.settings import Settings
+from .anthropic_batches import AnthropicBatches
 from .batch_client import BatchClient
+from .gemini_batches import GeminiBatches
+from .mistral_batches import MistralBatches
 from .openai_batches import OpenAIBatches
+from .openrouter_batches import OpenRouterBatches
 from .profiles import BatchProfile, profile_of
 
 NONE = "none"  # of Endpoint.batch_api: the provider's is not used
 KINDS: dict[str, Callable[[Endpoint, Settings, BatchProfile], BatchClient]] = {
+    "anthropic": AnthropicBatches,
+    "gemini": GeminiBatches,
+    "mistral": MistralBatches,
     "openai": OpenAIBatches,
+    "openrouter": OpenRouterBatches,
 }
 # an endpoint of which nothing is known gets parts that all known providers of OpenAI's form would take
 _MOST_REQUESTS = 5_000

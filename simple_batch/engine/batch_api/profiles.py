@@ -64,6 +64,14 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             urls=tuple(f"/v1{path.removeprefix(self.url_prefix)}" for path in self.endpoints),
         )
 
+    def inline_limits(self, around: int, more: int = 0) -> BatchLimits:
+        """The same for requests that go with the call that creates a batch, whose body has ``around`` bytes
+        besides lines, and ``more`` in each line."""
+        limits, number = self.limits, self.max_requests or 0
+        if limits.bytes is None:
+            return limits
+        return msgspec.structs.replace(limits, bytes=limits.bytes - around - number * more)
+
     def url(self, url: str) -> str:
         """A url of OpenAI's API as this provider has it."""
         return self.url_prefix + url.removeprefix("/v1")
@@ -73,11 +81,15 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         provider has none to be sent."""
         if not self.send_window:
             return None
-        hours = usual = self.window_h or 24
-        if within_h is not None and (self.min_window_h or self.max_window_h):
-            least, most = self.min_window_h or usual, self.max_window_h or usual
-            hours = max(least, min(most, int(within_h)))
-        return f"{hours}h"
+        return f"{self.hours(within_h)}h"
+
+    def hours(self, within_h: float | None) -> int:
+        """The same in hours."""
+        usual = self.window_h or 24
+        if within_h is None or not (self.min_window_h or self.max_window_h):
+            return usual
+        least, most = self.min_window_h or usual, self.max_window_h or usual
+        return max(least, min(most, int(within_h)))
 
 
 class _Entry(msgspec.Struct):
