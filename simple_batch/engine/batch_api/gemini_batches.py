@@ -141,9 +141,9 @@ class GeminiBatches:
         self._calls.close()
 
     def _listed(self, path: str, name: str, since: int | None) -> Iterator[dict[str, Any]]:
-        token = ""
+        next_page = ""
         for _ in range(MAX_PAGES):
-            answer = self._calls.get(f"{path}?pageSize={PAGE}{token}")
+            answer = self._calls.get(f"{path}?pageSize={PAGE}{next_page}")
             answer = answer if isinstance(answer, dict) else {}
             page = [one for one in answer.get(name) or [] if isinstance(one, dict)]
             page = [one for one in page if one.get("name")]
@@ -152,7 +152,7 @@ class GeminiBatches:
             following = answer.get("nextPageToken")
             if not following or (times and all_older(times, since)):
                 return
-            token = f"&pageToken={quote(str(following), safe='')}"
+            next_page = f"&pageToken={quote(str(following), safe='')}"
 
 
 def line_result(line: bytes) -> LineResult:
