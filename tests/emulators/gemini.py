@@ -664,7 +664,8 @@ def embedded(name: str, body: dict, many: bool) -> dict:
 
 
 def vector(asked: dict) -> list[float]:
-    return [0.5] * int(asked.get("outputDimensionality") or 2)
+    size = asked.get("outputDimensionality") or asked.get("output_dimensionality") or 2
+    return [0.5] * int(size)
 
 
 # --- the OpenAI-compatible part ----------------------------------------------------------------

@@ -9,6 +9,8 @@ Sources, read 2026-11-28:
     downloaded and are deleted after 48 h)
 [P] the package google-genai 3.6.1: batches.py, files.py, _api_client.py (_upload_fd), _extra_utils.py
     (headers of the upload), types.JobState
+[E] https://developers.googleblog.com/gemini-batch-api-now-supports-embeddings-and-openai-compatibility (lines of
+    embeddings)
 [I] inspect_ai's changelog: flat generation parameters are not taken; PARTIALLY_SUCCEEDED and EXPIRED
 Not found in a source: whether an expired or cancelled batch has a result file. Here it has one with what was
 done, if ``keeps_partial`` is set; else it has none, as providers.md says of no other API.
@@ -65,6 +67,7 @@ class GeminiBatches(BatchProvider):
         ("DELETE", f"{_VERSION}/files/([^/:]+)", "remove_file"),
         ("GET", f"(?:/download)?{_VERSION}/files/([^/:]+):download", "download_file"),
         ("POST", f"{_VERSION}/models/([^/:]+):batchGenerateContent", "create_batch"),
+        ("POST", f"{_VERSION}/models/([^/:]+):asyncBatchEmbedContent", "create_embeddings"),
         ("GET", f"{_VERSION}/batches", "list_batches"),
         ("GET", f"{_VERSION}/batches/([^/:]+)", "get_batch"),
         ("POST", f"{_VERSION}/batches/([^/:]+):cancel", "cancel_batch"),
@@ -214,11 +217,16 @@ class GeminiBatches(BatchProvider):
 
     # --- batches -------------------------------------------------------------------------------
 
-    def create_batch(self, request: Request, model: str) -> Answer:
+    def create_embeddings(self, request: Request, model: str) -> Answer:
+        return self.create_batch(request, model, "asyncBatchEmbedContent")
+
+    def create_batch(
+        self, request: Request, model: str, method: str = "batchGenerateContent"
+    ) -> Answer:
         raw = request.body()
         said = msgspec.json.decode(raw)
-        if model not in gemini.MODELS or "batchGenerateContent" not in gemini.MODELS[model][2]:
-            gemini_refusal(lambda: gemini.unknown_model(model, "batchGenerateContent"))
+        if model not in gemini.MODELS or method not in gemini.MODELS[model][2]:
+            gemini_refusal(lambda: gemini.unknown_model(model, method))
         gemini_refusal(lambda: gemini.check_fields(said, _CREATE))
         batch = snaked(said.get("batch") or {})
         if not batch.get("display_name") or not batch.get("input_config"):
@@ -356,6 +364,8 @@ class GeminiBatches(BatchProvider):
     def answered(self, batch: Batch, line: bytes) -> tuple[str, LineFault | None, bytes]:
         asked = msgspec.json.decode(line, type=_Line)
         model = batch.fields["model"].removeprefix("models/")
+        if "embedContent" in gemini.MODELS[model][2]:
+            return self._embedded(asked, model)
         try:
             gemini.check_request(asked.request, model)
         except gemini.Refused as refused:
@@ -366,6 +376,16 @@ class GeminiBatches(BatchProvider):
             return words, fault, failed_line(asked.key, fault, [])
         response = gemini.said(asked.request, model)
         return words, None, _encode({"key": asked.key, "response": response}) + b"\n"
+
+    def _embedded(self, asked: "_Line", model: str) -> tuple[str, LineFault | None, bytes]:
+        try:
+            made = gemini.embedded(model, asked.request, many=False)
+        except gemini.Refused as refused:
+            fault = LineFault(refused.status, refused.message)
+            return "", fault, failed_line(asked.key, fault, refused.details)
+        words = " ".join(part["text"] for part in asked.request["content"]["parts"])
+        made["usageMetadata"] = {"promptTokenCount": len(words.split())}
+        return words, None, _encode({"key": asked.key, "response": made}) + b"\n"
 
     def foreign(self, batch: Batch) -> bytes:
         fault = LineFault(500, "Internal error")

@@ -15,11 +15,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from ...core.domain import Auth, Cause, Endpoint
+from ...core.domain import EMBEDDINGS, Auth, Cause, Endpoint
 from ...core.settings import Settings
 from ...core.stored_messages import NO_BATCH_ANSWER, RESULT_LINE_UNREADABLE
 from ..gemini.content_answer import chat_completion
 from ..gemini.content_request import content_request
+from ..gemini.embedding import embed_request, embedding_list
 from ..surrogates import mended
 from ..transport import Reply, TransportFailure
 from .batch_calls import BatchCalls
@@ -54,7 +55,12 @@ class _Line(msgspec.Struct):
     error: msgspec.Raw = _NONE
 
 
+class _Embedded(msgspec.Struct):
+    embedding: msgspec.Raw = _NONE
+
+
 _line = msgspec.json.Decoder(_Line).decode
+_embedded = msgspec.json.Decoder(_Embedded).decode
 
 
 class GeminiBatches:
@@ -72,7 +78,7 @@ class GeminiBatches:
         self.limits = profile.limits
 
     def line(self, line_id: str, url: str, body: bytes) -> bytes:
-        request = content_request(body)
+        request = embed_request(body) if url == EMBEDDINGS else content_request(body)
         return b"".join((b'{"key":"', line_id.encode(), b'","request":', request, b"}"))
 
     def upload(self, part: PartInput) -> str:
@@ -109,7 +115,8 @@ class GeminiBatches:
     def create(self, part: PartInput, file_id: str | None) -> RemoteBatch:
         model = quote(part.model.removeprefix("models/"), safe="")
         batch = {"display_name": part.marker, "input_config": {"file_name": file_id}}
-        return _batch(self._calls.post(f"/models/{model}:batchGenerateContent", {"batch": batch}))
+        call = "asyncBatchEmbedContent" if part.url == EMBEDDINGS else "batchGenerateContent"
+        return _batch(self._calls.post(f"/models/{model}:{call}", {"batch": batch}))
 
     def find(self, part: PartInput, file_id: str | None) -> list[RemoteBatch]:
         found = map(_batch, self._listed("/batches", "operations", part.since))
@@ -161,7 +168,7 @@ def line_result(line: bytes) -> LineResult:
     if found is None:
         return LineResult("", None, message=RESULT_LINE_UNREADABLE())
     if bytes(found.response) not in (b"", b"null", b"{}"):
-        return LineResult(found.key, Reply(200, {}, chat_completion(bytes(found.response))))
+        return LineResult(found.key, Reply(200, {}, _translated(bytes(found.response))))
     error: Any = msgspec.json.decode(found.error) if bytes(found.error) else None
     error = error if isinstance(error, dict) else {"message": str(error or "")}
     code, message = error.get("code"), storable(str(error.get("message") or ""))
@@ -170,6 +177,14 @@ def line_result(line: bytes) -> LineResult:
     status = _STATUSES.get(code, code if isinstance(code, int) and 400 <= code < 600 else 500)
     body = msgspec.json.encode({"error": {**error, "code": status}})
     return LineResult(found.key, Reply(status, {}, body))
+
+
+def _translated(answer: bytes) -> bytes:
+    try:
+        is_embedding = bool(bytes(_embedded(answer).embedding))
+    except msgspec.ValidationError:
+        is_embedding = False
+    return embedding_list(answer) if is_embedding else chat_completion(answer)
 
 
 def _decoded(line: bytes) -> _Line | None:

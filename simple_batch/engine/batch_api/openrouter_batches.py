@@ -20,7 +20,7 @@ from ...core.domain import Cause, Endpoint, Verdict
 from ...core.settings import Settings
 from ...core.stored_messages import NO_BATCH_ANSWER, ONLY_ADDRESSES
 from ..transport import Reply, TransportFailure
-from .batch_client import LineResult, PartInput, RemoteBatch
+from .batch_client import LineResult, PartInput, RemoteBatch, RemoteState
 from .client_calls import delete_if_allowed, download_all, is_older, results_in, single_line
 from .marked_ids import MARK_ROOM, marked, unmarked
 from .openai_batches import MAX_PAGES, PAGE, OpenAIBatches, batch_of
@@ -80,7 +80,10 @@ class OpenRouterBatches(OpenAIBatches):
 
     def retrieve(self, batch_id: str) -> RemoteBatch:
         batch = super().retrieve(batch_id)
-        return msgspec.structs.replace(batch, results=(batch_id,)) if batch.state.ended else batch
+        refused = batch.state is RemoteState.FAILED and not (batch.succeeded or batch.failed)
+        if refused or not batch.state.ended:
+            return batch
+        return msgspec.structs.replace(batch, results=(batch_id,))
 
     def cancel(self, batch_id: str) -> None:
         """There is nothing to ask for it by."""

@@ -8,6 +8,7 @@ import pytest
 from simple_batch.engine.batch_api import gemini_batches
 from simple_batch.engine.batch_api.batch_client import (
     BatchCallFailed,
+    PartInput,
     RemoteState,
     ResultsCutOff,
 )
@@ -160,3 +161,22 @@ def test_a_line_holds_the_request_in_geminis_form(client):
 def test_errors_of_lines(line, status, code):
     found = line_result(json.dumps({"key": "r1", **line}).encode())
     assert (found.reply and found.reply.status, found.code) == (status, code)
+
+
+def test_embeddings(client, emulator, tmp_path):
+    url, model = "/v1/embeddings", "gemini-embedding-001"
+    path = tmp_path / "in.jsonl"
+    bodies = [{"model": model, "input": text, "dimensions": 3} for text in ("a b", ["c"])]
+    lines = [
+        client.line(f"r{place}", url, json.dumps(body).encode())
+        for place, body in enumerate(bodies)
+    ]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    batch = ended(client, sent(client, PartInput("part-1", url, model, path, 2)))
+    first, second = results(client, batch, tmp_path)
+    answer = json.loads(first.reply.body)
+    assert answer["data"][0]["embedding"] == [0.5, 0.5, 0.5] and second.reply.status == 200
+    assert answer["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+    for given in (["a", "b"], [1, 2], None):
+        with pytest.raises(TransportFailure, match="input"):
+            client.line("r0", url, json.dumps({"model": model, "input": given}).encode())

@@ -96,6 +96,10 @@ def test_refusals(client, emulator, tmp_path):
     with pytest.raises(BatchCallFailed) as failed:
         sent(client, part)
     assert failed.value.enqueued
+    emulator.faults.arm(base.FAIL_BATCH)
+    batch = ended(client, sent(client, part))
+    assert (batch.state, batch.results) == (RemoteState.FAILED, ())
+    assert batch.errors[0].message == "The batch failed."
     batch = ended(client, sent(client, part))
     emulator.faults.arm(base.RESULT_GONE)
     with pytest.raises(BatchCallFailed) as failed:
