@@ -1,7 +1,7 @@
 """When a job with a deadline must give up its batches, so that calls can still send what is left.
 
 A batch takes as long as most of the latest of the same config did: 90 of 100 ended within that time. As long
-as nothing is known, it takes as long as the provider promises. What is left then takes as long as calls were
+as nothing is known, an hour is assumed: providers promise a day, but most batches end much sooner. What is left then takes as long as calls were
 seen to take, and before that batches that are open are cancelled.
 """
 
@@ -25,6 +25,7 @@ SHARE = 0.9
 FEW = 3  # batches that say little: the next may take twice as long
 ALIKE = 4.0  # batches of a size that differs by no more than this factor are preferred
 ENOUGH = 5  # of them
+ASSUMED_S = 3600.0  # where no batch has ended yet
 WINDOW_S = 24 * 3600.0  # where a provider does not say
 # "cancelling for up to 10 minutes": platform.openai.com/docs/api-reference/batch/cancel, read 2026-11-28
 CANCEL_S = 600.0
@@ -36,7 +37,7 @@ LOOK_S = 5.0  # between two looks at the history
 
 class DeadlinePlan(msgspec.Struct, frozen=True):
     """``rest_now_at`` (epoch ms): when the rest must be sent now. ``part_s``: how long a batch takes, by
-    ``batches`` that have ended (0: by the provider's promise). ``sending_s``: how long calls take for the
+    ``batches`` that have ended (0: as assumed). ``sending_s``: how long calls take for the
     rest, ``cancel_s`` the end of a batch before."""
 
     deadline_at: int
@@ -74,8 +75,8 @@ class DeadlinePlan(msgspec.Struct, frozen=True):
             )
         return translatable(
             "Deadline %(deadline)s UTC: what is not ready at %(moment)s UTC is sent now, because that may take "
-            "%(sending)s min, and cancelling batches %(cancel)s min. How long a batch takes is not known yet; "
-            "the provider promises %(batch)s min.",
+            "%(sending)s min, and cancelling batches %(cancel)s min. How long a batch takes is not known yet: "
+            "%(batch)s min are assumed.",
             **values,
         )
 
@@ -128,7 +129,7 @@ def plan_of(job: Job, left: Left, settings: Settings) -> DeadlinePlan | None:
     return DeadlinePlan(
         deadline_at=job.deadline_at,
         rest_now_at=job.deadline_at - round(1000 * (calls_s + CANCEL_S)),
-        part_s=part_seconds(took, left.requests, window_s(config)),
+        part_s=planned_seconds(took, left.requests, window_s(config)),
         batches=len(took),
         sending_s=calls_s,
         cancel_s=CANCEL_S,
@@ -145,6 +146,11 @@ def part_seconds(took: Sequence[Took], requests: int, window_s: float) -> float:
     if len(seconds) < FEW:
         return min(window_s, 2 * seconds[-1])
     return min(window_s, seconds[math.ceil(SHARE * len(seconds)) - 1])
+
+
+def planned_seconds(took: Sequence[Took], requests: int, window_s: float) -> float:
+    """The same for plans, which assume a time where none is known."""
+    return part_seconds(took, requests, window_s if took else min(window_s, ASSUMED_S))
 
 
 def window_s(config: ApiConfig) -> float:

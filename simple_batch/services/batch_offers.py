@@ -139,7 +139,8 @@ def _check_window(deadline_at: int, config: ApiConfig) -> None:
 def _check_time_for_batches(new: JobOptions, config: ApiConfig, requests: int) -> None:
     """A deadline that leaves no time for any batch would send all by calls, at their full price."""
     assert new.deadline_at is not None
-    part_s = batch_seconds(config, new, requests)[1]
+    took = part_history.took(config.id, _model(config, new))
+    part_s = batch_deadline.planned_seconds(took, requests, batch_deadline.window_s(config))
     sending_s = batch_deadline.sending_s(requests, config, context.settings())
     earliest = now_ms() + round(1000 * (part_s + sending_s + batch_deadline.CANCEL_S))
     if new.deadline_at >= earliest - 1000:
@@ -147,7 +148,7 @@ def _check_time_for_batches(new: JobOptions, config: ApiConfig, requests: int) -
     raise InvalidInput(
         translatable(
             "Deadline: no batch of “%(alias)s” would probably end in time, so all requests would be sent "
-            "by calls. Batches take up to %(batch)s here, and some time is kept to send the rest. Set "
+            "by calls. A batch is expected to take up to %(batch)s, and some time is kept to send the rest. Set "
             "%(earliest)s UTC or later, or choose “now”.",
             alias=config.alias,
             batch=_hours(part_s),
@@ -155,6 +156,10 @@ def _check_time_for_batches(new: JobOptions, config: ApiConfig, requests: int) -
         ),
         "deadline_at",
     )
+
+
+def _model(config: ApiConfig, new: JobOptions) -> str:
+    return defaults_of(config).under(new.params).model
 
 
 def _hours(seconds: float) -> Message:
@@ -166,8 +171,7 @@ def _hours(seconds: float) -> Message:
 def batch_seconds(config: ApiConfig, new: JobOptions, requests: int) -> tuple[float, float, int]:
     """The 50th and the 90th percentile of how long batches take, and how many have ended; of none, what
     the provider promises."""
-    model = defaults_of(config).under(new.params).model
-    took = part_history.took(config.id, model)
+    took = part_history.took(config.id, _model(config, new))
     most = batch_deadline.part_seconds(took, requests, batch_deadline.window_s(config))
     seconds = sorted(one.seconds for one in took)
     middle = seconds[math.ceil(_MIDDLE * len(seconds)) - 1] if seconds else most

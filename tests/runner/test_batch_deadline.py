@@ -6,7 +6,7 @@ from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import PartState
 from simple_batch.runner import batch_deadline
 from simple_batch.runner.batch_clients import BatchClients
-from simple_batch.runner.batch_deadline import CANCEL_S, DeadlinePlan, part_seconds
+from simple_batch.runner.batch_deadline import CANCEL_S, DeadlinePlan, part_seconds, planned_seconds
 from simple_batch.services import jobs
 from simple_batch.store import part_history
 from simple_batch.store.database import connected
@@ -84,7 +84,7 @@ def notes(job_id: int) -> str:
 def test_parts_that_would_miss_the_deadline_are_not_created(
     job_with_deadline, start, wait_for, provider
 ):
-    job_id = job_with_deadline(3600.0)  # the provider promises a day
+    job_id = job_with_deadline(1800.0)  # an hour is assumed
     resumed(job_id)
     job = wait_for(job_id, "completed")
     assert (job.succeeded, job.rest_now_reason) == (COUNT, "deadline") and job.rest_now_at
@@ -120,6 +120,8 @@ def test_a_deadline_far_away_changes_nothing(job_with_deadline, start, wait_for,
 
 def test_how_long_a_batch_takes():
     day = 86_400.0
+    assert planned_seconds([], 100, day) == 3600.0 and planned_seconds([], 100, 60.0) == 60.0
+    assert planned_seconds([Took(100, 9_000.0)] * 5, 100, day) == 9_000.0
     assert part_seconds([], 100, day) == day
     assert part_seconds([Took(100, 50.0)], 100, day) == 100.0
     hundred = [Took(100, float(number)) for number in range(1, 101)]
@@ -128,6 +130,16 @@ def test_how_long_a_batch_takes():
     large = [Took(50_000, 9_000.0)] * 5
     assert part_seconds([*hundred, *large], 40_000, day) == 9_000.0
     assert part_seconds([*hundred, *large[:2]], 40_000, day) <= 95.0
+
+
+def test_batches_are_tried_where_nothing_is_known_of_them(
+    job_with_deadline, start, wait_for, provider
+):
+    job_id = job_with_deadline(12 * 3600.0)  # the provider promises a day
+    resumed(job_id)
+    job = wait_for(job_id, "completed")
+    assert (job.succeeded, job.rest_now_at) == (COUNT, None)
+    assert [len(batch["run"]) for batch in provider.batches()] == [COUNT]
 
 
 def test_batches_that_were_cancelled_say_nothing(job_with_deadline):

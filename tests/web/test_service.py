@@ -127,7 +127,7 @@ def test_it_is_launched_as_chosen_and_a_clone_keeps_it(client, add_config):
     ("fields", "message"),
     [
         ({"service": "batch-then-now"}, "needs one"),
-        ({"service": "batch-then-now", "deadline_at": hours_on(2)}, "no batch of"),
+        ({"service": "batch-then-now", "deadline_at": hours_on(1)}, "no batch of"),
         ({"service": "batch", "deadline_at": hours_on(2)}, "promises results of a batch within 24"),
         ({"service": "soon"}, "Invalid Choice"),
     ],
