@@ -44,11 +44,11 @@ def jsonl(lines) -> io.BytesIO:
     return file
 
 
-def submit(client: openai.OpenAI, lines, endpoint: str = CHAT, **more):
+def submit(client: openai.OpenAI, lines, endpoint: str = CHAT, window: str = "24h", **more):
     """Upload and create."""
     file = client.files.create(file=jsonl(lines), purpose="batch")
     return client.batches.create(
-        input_file_id=file.id, endpoint=endpoint, completion_window="24h", **more
+        input_file_id=file.id, endpoint=endpoint, completion_window=window, **more
     )
 
 

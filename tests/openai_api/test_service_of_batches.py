@@ -19,10 +19,12 @@ def config(add_config):
 def test_it_is_chosen_by_metadata_or_by_a_field(client, config):
     by_metadata = submit(client, [line("a")], metadata={KEY: "batch"})
     by_field = submit(client, [line("a")], extra_body={"service": "batch"})
+    by_deadline = submit(client, [line("a")], metadata={KEY: "batch-then-now"})
     plain = submit(client, [line("a")])
+    made = (by_metadata, by_field, by_deadline, plain)
     with connected():
-        services = [Job.get_by_id(int(it.id[6:])).service for it in (by_metadata, by_field, plain)]
-    assert services == ["batch", "batch", "now"]
+        services = [Job.get_by_id(int(it.id[6:])).service for it in made]
+    assert services == ["batch", "batch", "batch-then-now", "now"]
     assert by_metadata.metadata == {KEY: "batch"}
 
 
@@ -30,7 +32,7 @@ REFUSED = (
     ({"metadata": {KEY: "half"}}, f"metadata.{KEY}", "now, batch, batch-then-now"),
     ({"extra_body": {"service": 1}}, "service", "now, batch, batch-then-now"),
     ({"metadata": {KEY: "now"}, "extra_body": {"service": "batch"}}, "service", "differ"),
-    ({"metadata": {KEY: "batch-then-now"}}, "completion_window", "UTC or later"),
+    ({"metadata": {KEY: "batch-then-now"}, "window": "60m"}, "completion_window", "UTC or later"),
 )
 
 
