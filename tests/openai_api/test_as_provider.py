@@ -72,6 +72,8 @@ def test_what_another_simple_batch_refuses(provider, add_config, tmp_path):
         assert [error.line for error in batch.errors] == [3]
         part = part_of(provider, tmp_path, 100, "part-2")
         made = provider.create(part, provider.upload(part))
+        # before its lines are read a batch has none that could be answered
+        wait_until(lambda: provider.retrieve(made.id).state is RemoteState.RUNNING)
         provider.cancel(made.id)
         batch = ended(provider, made)
         assert batch.state is RemoteState.CANCELLED
