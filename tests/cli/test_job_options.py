@@ -65,7 +65,7 @@ def test_wrong_ones_are_reported(app, instance, add_config, questions):
         ("--deadline", "2001-01-01", "Deadline"),
         ("--zone", "Mars", "Zone"),
         ("--hours", "late", "no span of a day"),
-        ("--also", "nobody", "no connection"),
+        ("--also", "missing", "no connection"),
         ("--spread", "odd", "--spread"),
     ):
         extra = ("--hours", "22:00-06:00") if option == "--zone" else ()
