@@ -88,6 +88,20 @@ class Limits:
         if self.width.proven is None and self.width.value < width:
             self.width.restart(width, self.width.highest)
 
+    def relearn(self, width: float, now: float) -> None:
+        """Forget what refusals have shown, and start at this width."""
+        self.width.restart(width, self.width.highest)
+        for rate in self.rates.values():
+            rate.reset(RateEstimator().known, now)
+        self.window = CallWindow()
+        self._evidence.clear()
+        self._trial = self._last_trial = None
+        self._held_until = self._calls = 0
+        self._best, self._best_until = 0.0, float("-inf")
+        self.closed = False
+        # calls in flight tell of what was forgotten
+        self._cut(now)
+
     def trust(self, ceilings: int) -> None:
         """The user has set that many limits: it takes more refusals to show lower ones."""
         self._trusted = ceilings

@@ -23,6 +23,7 @@ from . import (
     job_status,
     jobs,
     login,
+    navigation,
     new_draft,
     new_job,
     new_template,
@@ -30,6 +31,7 @@ from . import (
     part_words,
     reading_options,
     security,
+    speed_words,
     storage,
     templates,
     users,
@@ -39,7 +41,10 @@ from . import (
 def register(app: Flask) -> None:
     """Register all pages with the app."""
     page_cache.register(app)
-    for module in (security, form_keys, i18n, filters, job_status, part_words, error_pages):
+    for module in (
+        *(security, form_keys, i18n, filters, job_status, part_words, speed_words),
+        *(navigation, error_pages),
+    ):
         module.register(app)
     for module in (
         jobs,
