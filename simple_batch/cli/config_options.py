@@ -158,7 +158,7 @@ def _apply_secrets(plain: dict, secret: dict, given: Iterable[str]) -> None:
         name, variable = pair(text, "=", "secrets")
         _remove(plain, secret, name)
         if variable:
-            secret[name] = _of_environment(variable)
+            secret[name] = of_environment(variable)
 
 
 def _remove(plain: dict, secret: dict, name: str) -> None:
@@ -168,7 +168,8 @@ def _remove(plain: dict, secret: dict, name: str) -> None:
     secret[name] = None
 
 
-def _of_environment(variable: str) -> str:
+def of_environment(variable: str) -> str:
+    """The value of an environment variable. Raises InvalidInput where it is not set."""
     if not os.environ.get(variable):
         raise InvalidInput(f"The environment variable {variable} is not set.")
     return os.environ[variable]
@@ -179,7 +180,7 @@ def key_of(key_env: str | None, key_stdin: bool) -> str | None:
     if key_env and key_stdin:
         raise click.UsageError("Give --key-env or --key-stdin, not both.")
     if key_env:
-        return _of_environment(key_env)
+        return of_environment(key_env)
     return sys.stdin.readline().strip() if key_stdin else None
 
 

@@ -652,6 +652,17 @@ class Waiting(msgspec.Struct, frozen=True):
     next_probe_at: int
 
 
+class WebhookFormat(StrEnum):
+    """What a webhook's messages look like: an event signed as Standard Webhooks, or a text as the custom
+    bots of a chat tool take it."""
+
+    STANDARD = "standard"
+    SLACK = "slack"
+    FEISHU = "feishu"  # and Lark
+    DINGTALK = "dingtalk"
+    WECOM = "wecom"
+
+
 class LimitedBy(StrEnum):
     """What keeps calls of a job from starting sooner. ``LEARNED_…`` are limits that refusals have
     shown, the others those that users have set."""

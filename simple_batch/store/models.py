@@ -230,6 +230,7 @@ class Webhook(BaseModel):
     secret_encrypted = BlobField()
     token = ForeignKeyField(Token, null=True, on_delete="CASCADE")
     chosen_only = BooleanField(default=False)
+    format = CharField(default="standard")  # core/domain.WebhookFormat
     created_at = BigIntegerField()
     disabled_at = BigIntegerField(null=True)  # the receiver said that it is gone
 

@@ -244,6 +244,8 @@ class WebhookForm(PageForm):
     """A new webhook."""
 
     url = StringField(_("URL"), [InputRequired()])
+    format = SelectField(_("Format"), default="")
+    signing_secret = StringField(_("Signing secret (optional)"))
     token = SelectField(_("For which jobs"), coerce=int, default=0)
 
 
