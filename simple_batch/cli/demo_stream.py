@@ -41,7 +41,7 @@ def response_events(answer: dict, body: dict) -> Iterator[bytes]:
     empty = {**part, "text": ""}
     of_item = {"item_id": item["id"], "output_index": 0}
     of_part = {**of_item, "content_index": 0}
-    events = [
+    events: list[tuple[str, dict]] = [
         ("response.created", {"response": begun}),
         ("response.in_progress", {"response": begun}),
         (
