@@ -145,7 +145,10 @@ def test_the_skip_link_comes_first_and_leads_to_the_content(demo):
 
 def test_dialogs_and_menus_give_the_focus_back(demo):
     demo.goto("/jobs/1")
-    for opener, shown in (("#help", "#shortcuts"), ("main details.menu summary", "main .menu-list")):
+    for opener, shown in (
+        ("#help", "#shortcuts"),
+        ("main details.menu summary", "main .menu-list"),
+    ):
         button = demo.locator(opener).first
         button.focus()
         demo.keyboard.press("Enter")
