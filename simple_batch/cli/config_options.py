@@ -68,6 +68,7 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         _apply_provider(fields, options)
     elif options["region"]:
         raise click.UsageError("--region belongs to --provider.")
+    before = fields.api_format
     for name in ("base_url", "model", "notes"):
         if options[name] is not None:
             setattr(fields, name, options[name])
@@ -77,9 +78,8 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         value = options.get(name) if field.flag else None
         if value is not None:
             setattr(fields, name, field.default if value is CLEARED else _value(field, value))
-    if options["api_format"] == ApiFormat.ANTHROPIC and options["auth"] is None:
-        fields.auth = usual_auth(ApiFormat.ANTHROPIC)
-        say("The key is sent in the header x-api-key; --auth changes that.")
+    if options["auth"] is None:
+        _apply_usual_auth(fields, options["api_format"], before)
     _apply_pairs(fields.headers, fields.secret_headers, options["header"], ":", "headers")
     _apply_pairs(fields.query, fields.secret_query, options["query"], "=", "query")
     _apply_secrets(fields.headers, fields.secret_headers, options["secret_header"])
@@ -91,6 +91,21 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         _apply_known_prices(fields, options)
     elif options["provider"]:
         _apply_prices_of_provider(fields, options["currency"])
+
+
+def _apply_usual_auth(fields: configs.ConfigFields, given: Any, before: str) -> None:
+    """Send the key as the API format does that is given: Anthropic's always, OpenAI's in place of the header
+    of Anthropic's."""
+    left = fields.api_format != before and fields.auth == usual_auth(before)
+    if given == ApiFormat.ANTHROPIC or (given is not None and left):
+        fields.auth = usual_auth(fields.api_format)
+        say(f"The key is sent {key_place(fields.auth)}; --auth changes that.")
+
+
+def key_place(auth: str) -> str:
+    """Where a call has the key."""
+    bearer = "as Authorization: Bearer"
+    return {"bearer": bearer, "none": "nowhere"}.get(auth, f"in the header {auth}")
 
 
 def _value(field: Field, value: Any) -> Any:
