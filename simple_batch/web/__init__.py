@@ -30,6 +30,7 @@ from . import (
     new_template,
     page_cache,
     part_words,
+    questions,
     reading_options,
     security,
     speed_words,
@@ -44,7 +45,7 @@ def register(app: Flask) -> None:
     page_cache.register(app)
     for module in (
         *(security, form_keys, i18n, filters, job_status, part_words, speed_words),
-        *(navigation, error_pages),
+        *(navigation, questions, error_pages),
     ):
         module.register(app)
     for module in (
