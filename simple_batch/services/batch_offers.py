@@ -101,6 +101,8 @@ def check_deadline(new: JobOptions, on: Iterable[ApiConfig], requests: int = 0) 
     for config in on:
         if service is Service.BATCH:
             _check_window(new.deadline_at, config)
+        elif not _cancels(config):
+            raise _no_cancel(config)
         else:
             _check_time_for_batches(new, config, requests)
 
@@ -118,6 +120,22 @@ def _no_deadline() -> InvalidInput:
             "choose “batch”."
         ),
         "deadline_at",
+    )
+
+
+def _cancels(config: ApiConfig) -> bool:
+    profile = profile_of(config)
+    return profile is None or profile.cancel != "none"
+
+
+def _no_cancel(config: ApiConfig) -> InvalidInput:
+    return InvalidInput(
+        translatable(
+            "Service: the provider of “%(alias)s” can't cancel a batch, so requests that it has taken can't be "
+            "sent by calls before the deadline. Choose “batch” or “now”.",
+            alias=config.alias,
+        ),
+        "service",
     )
 
 

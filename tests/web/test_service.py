@@ -145,3 +145,10 @@ def test_an_endpoint_that_the_batch_api_has_not_is_named(client, add_config):
     lines = [{**line, "url": "/v1/embeddings", "body": {"input": "x"}} for line in LINES]
     page = client.get(staged(client, *lines)).text
     assert "takes no requests to /v1/embeddings, only to /v1/chat/completions" in page
+
+
+def test_batches_that_cannot_be_cancelled_are_not_for_batch_then_now(client, add_config):
+    config = add_config("http://127.0.0.1:1/v1", batch_api="openrouter")
+    fields = {"service": "batch-then-now", "deadline_at": hours_on(90)}
+    answer = launched(client, staged(client, *LINES), config, **fields)
+    assert answer.status_code == 400 and "cancel a batch, so requests" in answer.text
