@@ -110,7 +110,13 @@ def check_deadline(new: JobOptions, on: Iterable[ApiConfig], requests: int = 0) 
 def check_edited_deadline(job: Job, deadline_at: int | None) -> None:
     """Raises InvalidInput where a job that needs its deadline is to have none."""
     if Service(job.service) is Service.BATCH_THEN_NOW and deadline_at is None and job.deadline_at:
-        raise _no_deadline()
+        raise InvalidInput(
+            translatable(
+                "Deadline: this job sends by calls before it what batches have not answered, so it needs one. "
+                "Set a later one, or send the rest now."
+            ),
+            "deadline_at",
+        )
 
 
 def _no_deadline() -> InvalidInput:
