@@ -99,6 +99,7 @@ def post_worker_init(worker):
     # not above: what is imported before gevent has patched this process would not be patched
     import gevent
 
+    from simple_batch.services import demo_job
     from simple_batch.store.database import connected
     from simple_batch.web import middleware
 
@@ -113,6 +114,8 @@ def post_worker_init(worker):
         if secret is not None:
             worker.log.info("log in, once: http://%s/login?token=%s", _reached(names[0]), secret)
         worker.log.info("jobs run %s", services.start())
+        with connected():
+            demo_job.resume()
     gc.freeze()  # loaded modules stay: collecting them would block all greenlets
     worker.answering = 0
     worker.draining = gevent.spawn(_drain, worker, services)

@@ -13,18 +13,16 @@ from gevent.pywsgi import WSGIServer
 
 from . import create_app
 from .auth import allowed_hosts
-from .cli.demo_run import finish, offer_environment, prepare, start_endpoint
+from .cli.demo_run import finish, offer_environment
 from .cli.follow import follow
 from .core import address_policy
 from .core.errors import SimpleBatchError
 from .core.terminal import shown
+from .services import demo_job
 from .store.database import connected
 from .web.middleware import handler
 
 log = logging.getLogger(__name__)
-
-DEMO_REQUESTS = 640
-DEMO_FAIL = 0.05
 
 
 def main(argv: list[str]) -> int:
@@ -62,6 +60,8 @@ def main(argv: list[str]) -> int:
         return error.exit_code
     port = server.server_port or options.port
     url = f"http://{_shown_host(options.host)}:{port}"
+    with connected():
+        demo_job.resume()
     _print_state(state, services.settings.ENGINE)
     if secret is not None:
         print(f"Log in, once: {_reached(options.host, port)}/login?token={secret}")
@@ -119,8 +119,8 @@ def _demo(url: str) -> None:
     """Run the example job with a bar in this terminal, then say where everything is."""
     with connected():
         offer_environment()
-        endpoint = start_endpoint(DEMO_FAIL)
-        job = prepare(endpoint.base_url, DEMO_REQUESTS)
+        endpoint = demo_job.start_endpoint()
+        job = demo_job.prepare(endpoint.base_url)
         print(f"Watch it live: {url}/jobs/{job.id}", flush=True)
         path = finish(job, follow(job.id))
     if path is not None:

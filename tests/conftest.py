@@ -15,9 +15,8 @@ from argon2 import PasswordHasher
 
 from simple_batch import create_app
 from simple_batch.auth import passwords, users
-from simple_batch.cli import demo_endpoint
 from simple_batch.core import settings
-from simple_batch.services import configs, job_creation, jobs, lifecycle
+from simple_batch.services import configs, demo_endpoint, job_creation, jobs, lifecycle
 from simple_batch.store.database import close_database, connected, open_database
 
 from . import compiled_once, postgres

@@ -23,7 +23,8 @@ def load_flask():
     from flask.cli import main
 
     from simple_batch import runner  # noqa: F401
-    from simple_batch.cli import command_app, demo_endpoint  # noqa: F401
+    from simple_batch.cli import command_app  # noqa: F401
+    from simple_batch.services import demo_endpoint  # noqa: F401
 
     from . import compiled_once
 

@@ -1,6 +1,9 @@
 """The price table: the included one is complete, found by base URL and model, and overridden by the
 user's own."""
 
+import os
+import time
+import tomllib
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -95,3 +98,38 @@ def test_a_broken_own_price_table_is_reported_with_its_file(db, change, expected
     with pytest.raises(ConfigurationError, match=r"prices\.toml") as broken:
         prices.known("https://api.openai.com/v1", "gpt-5")
     assert expected in str(broken.value)
+
+
+def age(settings, seconds: float) -> None:
+    """Let the own table be that old."""
+    path = settings.instance / prices.OWN
+    moment = time.time() - seconds
+    os.utime(path, (moment, moment))
+
+
+def test_a_table_is_parsed_again_only_once_it_has_changed(db, monkeypatch):
+    read = []
+    loads = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: read.append(text) or loads(text))
+    prices.table()
+    write_own(db)
+    age(db, 60)
+    assert prices.table()[0].input == Decimal("1.5")
+    read.clear()
+    assert prices.table()[0].input == Decimal("1.5")
+    assert read == []
+    write_own(db, price='"9.5"')  # as long as it was
+    age(db, 50)
+    assert prices.table()[0].input == Decimal("9.5")
+    now = time.time()
+    for price in ("7.5", "6.5"):  # two changes within a tick of the clock of the file system
+        write_own(db, price=f'"{price}"')
+        os.utime(db.instance / prices.OWN, (now, now))
+        assert prices.table()[0].input == Decimal(price)
+    for _ in range(2):
+        write_own(db, more="[[")
+        age(db, 60)
+        with pytest.raises(ConfigurationError, match="at end of document"):
+            prices.table()
+    (db.instance / prices.OWN).unlink()
+    assert prices.table()[0].provider != "Mine"

@@ -19,7 +19,7 @@ def table() -> str:
 
 def _row(entry: GalleryEntry, batch: BatchProfile) -> str:
     if batch.kind not in KINDS:
-        cells = (entry.name, "", "", "", "", "not supported yet", *_proof(batch))
+        cells = (entry.name, "", "", "", "", _unsupported(batch), *_proof(batch))
     else:
         cells = (
             entry.name,
@@ -33,6 +33,10 @@ def _row(entry: GalleryEntry, batch: BatchProfile) -> str:
             *_proof(batch),
         )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _unsupported(batch: BatchProfile) -> str:
+    return f"Not supported yet. {batch.note}".rstrip()
 
 
 def _limits(batch: BatchProfile) -> str:

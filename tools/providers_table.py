@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 from simple_batch.core.domain import ApiFormat
+from simple_batch.engine.batch_api.opening import KINDS
 from simple_batch.services import provider_gallery
 from simple_batch.services.provider_gallery import GalleryEntry
 
@@ -58,6 +59,8 @@ def _batch(entry: GalleryEntry) -> str:
     batch = entry.batch
     if batch is None:
         return ""
+    if batch.kind not in KINDS:
+        return "not supported yet"
     facts = [batch.kind]
     if batch.max_requests:
         facts.append(f"{batch.max_requests:,} requests")

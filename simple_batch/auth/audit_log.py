@@ -39,6 +39,7 @@ ACTIONS = (
     "job.resume",
     "job.cancel",
     "job.send_rest_now",
+    "job.try_faster",
     "job.retry",
     "job.send",
     "job.reset",

@@ -29,6 +29,7 @@ _ADMIN_ONLY = {
     "audit",
     "configs",
     "connect",
+    "first_steps",
     "storage",
     "users",
 }

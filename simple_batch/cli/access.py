@@ -3,10 +3,11 @@
 import click
 
 from ..auth import tokens, users
-from ..core.domain import TokenScope
+from ..core.domain import TokenScope, WebhookFormat
 from ..insight.summary import iso
 from ..services import webhooks
 from .base import command, put, put_json, put_table, say
+from .config_options import of_environment
 
 
 @command("create-token")
@@ -67,13 +68,30 @@ def revoke_token(name, remove):
 @click.argument("url")
 @click.option("--token", "name", metavar="NAME", help="Only for batches created with this token.")
 @click.option("--chosen", is_flag=True, help="Only for jobs that name it.")
-def create_webhook(url, name, chosen):
-    """Notify a URL when jobs end. The secret that signs the messages is printed once."""
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice([str(kind) for kind in WebhookFormat]),
+    help="What the messages look like.  [default: as the host tells]",
+)
+@click.option(
+    "--secret-env",
+    metavar="VAR",
+    help="Environment variable with the signing secret of Feishu's or DingTalk's bot.",
+)
+def create_webhook(url, name, chosen, kind, secret_env):
+    """Notify a URL when jobs end: with a signed event, or with a text for the bots of Slack, Feishu,
+    DingTalk and WeCom. The secret that signs the events is printed once."""
     if name and chosen:
         raise click.UsageError("Give --token or --chosen, not both.")
-    webhook, secret = webhooks.create(url, tokens.get(name) if name else None, chosen)
-    put(secret)
-    say(f"Webhook {webhook.id}. The secret is shown only once.")
+    token = tokens.get(name) if name else None
+    signing = of_environment(secret_env) if secret_env else ""
+    webhook, secret = webhooks.create(url, token, chosen, kind or "", signing)
+    if secret:
+        put(secret)
+        say(f"Webhook {webhook.id}. The secret is shown only once.")
+    else:
+        say(f"Webhook {webhook.id}: {webhook.format}.")
 
 
 @command("list-webhooks")
@@ -84,6 +102,7 @@ def list_webhooks(as_json):
         {
             "id": webhook.id,
             "url": webhook.url,
+            "format": webhook.format,
             "token": webhook.token.name if webhook.token is not None else None,
             "created_at": iso(webhook.created_at),
             "disabled_at": iso(webhook.disabled_at),
@@ -93,7 +112,7 @@ def list_webhooks(as_json):
     if as_json:
         put_json(rows)
     else:
-        head = ["ID", "URL", "TOKEN", "CREATED", "DISABLED"]
+        head = ["ID", "URL", "FORMAT", "TOKEN", "CREATED", "DISABLED"]
         put_table(head, [list(row.values()) for row in rows])
 
 

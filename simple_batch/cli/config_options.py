@@ -68,6 +68,7 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         _apply_provider(fields, options)
     elif options["region"]:
         raise click.UsageError("--region belongs to --provider.")
+    before = fields.api_format
     for name in ("base_url", "model", "notes"):
         if options[name] is not None:
             setattr(fields, name, options[name])
@@ -77,9 +78,8 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         value = options.get(name) if field.flag else None
         if value is not None:
             setattr(fields, name, field.default if value is CLEARED else _value(field, value))
-    if options["api_format"] == ApiFormat.ANTHROPIC and options["auth"] is None:
-        fields.auth = usual_auth(ApiFormat.ANTHROPIC)
-        say("The key is sent in the header x-api-key; --auth changes that.")
+    if options["auth"] is None:
+        _apply_usual_auth(fields, options["api_format"], before)
     _apply_pairs(fields.headers, fields.secret_headers, options["header"], ":", "headers")
     _apply_pairs(fields.query, fields.secret_query, options["query"], "=", "query")
     _apply_secrets(fields.headers, fields.secret_headers, options["secret_header"])
@@ -91,6 +91,21 @@ def apply(fields: configs.ConfigFields, options: dict[str, Any]) -> None:
         _apply_known_prices(fields, options)
     elif options["provider"]:
         _apply_prices_of_provider(fields, options["currency"])
+
+
+def _apply_usual_auth(fields: configs.ConfigFields, given: Any, before: str) -> None:
+    """Send the key as the API format does that is given: Anthropic's always, OpenAI's in place of the header
+    of Anthropic's."""
+    left = fields.api_format != before and fields.auth == usual_auth(before)
+    if given == ApiFormat.ANTHROPIC or (given is not None and left):
+        fields.auth = usual_auth(fields.api_format)
+        say(f"The key is sent {key_place(fields.auth)}; --auth changes that.")
+
+
+def key_place(auth: str) -> str:
+    """Where a call has the key."""
+    bearer = "as Authorization: Bearer"
+    return {"bearer": bearer, "none": "nowhere"}.get(auth, f"in the header {auth}")
 
 
 def _value(field: Field, value: Any) -> Any:
@@ -158,7 +173,7 @@ def _apply_secrets(plain: dict, secret: dict, given: Iterable[str]) -> None:
         name, variable = pair(text, "=", "secrets")
         _remove(plain, secret, name)
         if variable:
-            secret[name] = _of_environment(variable)
+            secret[name] = of_environment(variable)
 
 
 def _remove(plain: dict, secret: dict, name: str) -> None:
@@ -168,7 +183,8 @@ def _remove(plain: dict, secret: dict, name: str) -> None:
     secret[name] = None
 
 
-def _of_environment(variable: str) -> str:
+def of_environment(variable: str) -> str:
+    """The value of an environment variable. Raises InvalidInput where it is not set."""
     if not os.environ.get(variable):
         raise InvalidInput(f"The environment variable {variable} is not set.")
     return os.environ[variable]
@@ -179,7 +195,7 @@ def key_of(key_env: str | None, key_stdin: bool) -> str | None:
     if key_env and key_stdin:
         raise click.UsageError("Give --key-env or --key-stdin, not both.")
     if key_env:
-        return _of_environment(key_env)
+        return of_environment(key_env)
     return sys.stdin.readline().strip() if key_stdin else None
 
 

@@ -8,10 +8,11 @@ from shlex import quote
 import click
 import msgspec
 
+from ..core.domain import Cause
 from ..core.errors import ConfigurationError, InvalidInput
 from ..services import adjusted_parameters, configs
 from .base import ExitStatus, command, counted, put, put_json, put_table, say
-from .config_options import PRICES, apply, config_options
+from .config_options import PRICES, apply, config_options, key_place
 
 
 @command("add-config")
@@ -180,10 +181,22 @@ def test_config(alias, quick, as_json):
             put(line)
     else:
         say(f"failed: {result.message}")
+        if result.cause is Cause.AUTH:
+            _say_key_place(config)
         if result.suggested_url:
             say(f"It answers under {result.suggested_url}. To use that:")
             say(f"    flask edit-config {quote(alias)} --base-url {quote(result.suggested_url)}")
     return ExitStatus.DONE if result.ok else ExitStatus.CONFIGURATION
+
+
+def _say_key_place(config) -> None:
+    """What to look at where the endpoint does not accept the key."""
+    if not config.key_encrypted:
+        say("The connection has no key. To give it one:")
+        say(f"    flask edit-config {quote(config.alias)} --key-stdin")
+    else:
+        say(f"The key is sent {key_place(config.auth)}. To change that:")
+        say(f"    flask edit-config {quote(config.alias)} --auth bearer|api-key|x-api-key|none")
 
 
 def _report(found: configs.Report) -> dict:

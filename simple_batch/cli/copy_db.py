@@ -99,8 +99,9 @@ def _what_else(settings: Settings, moved: database_copy.Moved, server: bool) -> 
         f"Start nothing on {moved.source} any more, or unfinished requests are sent and paid for "
         "twice. It is unchanged. Keep it until you are sure that the copy works.",
         f"The instance folder {settings.instance.absolute()} is still needed. To move to another "
-        f"machine, copy to the same path: {keys} (needed to decrypt the API keys), {session}, uploads "
-        "with its images and files, settings.toml, and the exports if you need them.",
+        f"machine, copy to the same path: {keys} (needed to decrypt the API keys, the secret headers and "
+        f"query parameters of connections, and the secrets of webhooks), {session}, uploads with its "
+        "images and files, settings.toml, prices.toml, and the exports if you need them.",
     ]
     if server and settings.BACKUP_EVERY_HOURS:
         steps.append("Set BACKUP_EVERY_HOURS to 0: it is for the file. Use pg_dump.")

@@ -2,14 +2,15 @@
 
 import click
 
+from ..services.demo_job import FAIL, prepare, start_endpoint
 from .base import command, patched, run_patched, say
-from .demo_run import finish, offer_environment, prepare, start_endpoint
+from .demo_run import finish, offer_environment
 from .run import run_here
 
 
 @command("demo")
 @click.option("--requests", type=click.IntRange(1, 1_000_000), default=200, show_default=True)
-@click.option("--fail", type=click.FloatRange(0, 1), default=0.05, show_default=True)
+@click.option("--fail", type=click.FloatRange(0, 1), default=FAIL, show_default=True)
 def demo(requests, fail):
     """Run a job of example questions against the built-in demo endpoint."""
     if not patched():

@@ -1,57 +1,14 @@
-"""The demo: an endpoint, a config and a job, created through the same services as a user's."""
+"""What the demo says in a terminal, before and after its job."""
 
-import io
 import os
-from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 from ..core import context
 from ..core.errors import SimpleBatchError
-from ..core.settings import PROJECT_ROOT
-from ..services import configs, job_creation, jobs, uploads
+from ..services import configs
 from ..store.models import ApiConfig, Job
-from . import demo_endpoint
 from .base import ExitStatus, say
 from .export import write_file
-
-QUESTIONS = PROJECT_ROOT / "examples" / "questions.jsonl"
-ALIAS = "demo"
-CONCURRENCY = 200  # as many as the endpoint answers without delay
-PORT = 7862
-
-
-def start_endpoint(fail: float) -> demo_endpoint.DemoEndpoint:
-    """The demo endpoint, on its usual port if that is free."""
-    try:
-        return demo_endpoint.start(port=PORT, fail=fail)
-    except OSError:
-        return demo_endpoint.start(fail=fail)
-
-
-def prepare(base_url: str, requests: int) -> Job:
-    """Create a job of the first questions of examples/, on a config for the demo endpoint."""
-    fields = configs.ConfigFields(
-        alias=ALIAS,
-        base_url=base_url,
-        model=demo_endpoint.MODEL,
-        max_tokens=512,
-        timeout_s=30,
-        concurrency=CONCURRENCY,
-        input_price=Decimal("0.50"),
-        output_price=Decimal("1.50"),
-        notes="The endpoint that ships with Simple Batch; its prices are invented.",
-    )
-    known = ApiConfig.get_or_none(ApiConfig.alias == ALIAS)
-    if known is None:
-        configs.create(fields)
-    else:
-        configs.update(known.id, fields)
-    return job_creation.create_now(
-        io.BufferedReader(uploads.Pieces(_questions(requests))),
-        "questions.jsonl",
-        jobs.JobOptions(config=ALIAS, name="demo"),
-    )
 
 
 def offer_environment() -> None:
@@ -85,13 +42,3 @@ def finish(job: Job, status: ExitStatus) -> Path | None:
     path = context.settings().exports / f"demo-{job.id}.jsonl"
     write_file(job.id, str(path), "jsonl", "all")
     return path
-
-
-def _questions(count: int) -> Iterator[bytes]:
-    """The first ``count`` lines of the examples. If there are fewer they are repeated, with other ids,
-    which must be unique in a job."""
-    lines = QUESTIONS.read_bytes().splitlines(keepends=True)
-    for n in range(count):
-        turn, place = divmod(n, len(lines))
-        line = lines[place]
-        yield line.replace(b'", ', b'-%d", ' % (turn + 1), 1) if turn else line

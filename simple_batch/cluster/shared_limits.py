@@ -174,6 +174,10 @@ class SharedLimits:
         if self.alone:
             self.limits.begin_at(width)
 
+    def relearn(self, width: float, now: float) -> None:
+        self.limits.relearn(width, now)
+        self.update_buckets(now)
+
     def trust(self, ceilings: int) -> None:
         self.limits.trust(ceilings)
 

@@ -652,8 +652,39 @@ class Waiting(msgspec.Struct, frozen=True):
     next_probe_at: int
 
 
+class WebhookFormat(StrEnum):
+    """What a webhook's messages look like: an event signed as Standard Webhooks, or a text as the custom
+    bots of a chat tool take it."""
+
+    STANDARD = "standard"
+    SLACK = "slack"
+    FEISHU = "feishu"  # and Lark
+    DINGTALK = "dingtalk"
+    WECOM = "wecom"
+
+
+class LimitedBy(StrEnum):
+    """What keeps calls of a job from starting sooner. ``LEARNED_…`` are limits that refusals have
+    shown, the others those that users have set."""
+
+    NOTHING = ""
+    CONCURRENCY = "concurrency"  # of the connection
+    REQUESTS = "requests"  # per minute
+    TOKENS = "tokens"  # per minute
+    LEARNED_CONCURRENCY = "learned_concurrency"
+    LEARNED_REQUESTS = "learned_requests"
+    LEARNED_TOKENS = "learned_tokens"
+    GROWING = "growing"  # no refusal yet: the concurrency is being raised
+    WINDOW = "window"  # the calls of this minute are used up
+    COOLDOWN = "cooldown"  # a wait after a refusal
+    JOB = "job_concurrency"
+    PROCESS = "process_concurrency"
+    MEMORY = "memory"  # for answers
+
+
 class GovernorState(msgspec.Struct, frozen=True):
-    """What a governor shows of itself."""
+    """What a governor shows of itself. ``limited_to`` is the value of the limit that ``limited_by``
+    names: calls at a time, or per minute; None where it has none."""
 
     limit: int
     in_flight: int
@@ -664,3 +695,5 @@ class GovernorState(msgspec.Struct, frozen=True):
     tpm_used: int = 0
     rpm_learned: int | None = None  # per minute; None while the provider has not refused
     tpm_learned: int | None = None
+    limited_by: LimitedBy = LimitedBy.NOTHING
+    limited_to: int | None = None

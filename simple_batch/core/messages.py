@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
-from .earlier_wordings import PRESENT
+from .earlier_wordings import PRESENT, Reworded
 
 
 class Message(str):
@@ -53,4 +53,12 @@ def restored(kept: list[Any]) -> Message:
     """What ``Message.kept`` has kept, in the present wording."""
     template, values = kept
     made = {name: restored(it) if isinstance(it, list) else it for name, it in values.items()}
-    return translatable(PRESENT.get(template, template), **made)
+    present = PRESENT.get(template, template)
+    if not isinstance(present, Reworded):
+        return translatable(present, **made)
+    try:
+        made = present.renamed(made)
+    except KeyError:
+        return translatable(template, **made)
+    added = {name: translatable(text) if text else "" for name, text in present.texts.items()}
+    return translatable(present.template, **made, **added)

@@ -8,6 +8,7 @@ rows of older versions are translated too. Words of a provider or a mail server 
 import re
 from functools import lru_cache
 
+from .earlier_wordings import PRESENT
 from .messages import Message, translatable
 
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -69,7 +70,8 @@ def recognised(text: str, status: int | None = None) -> str:
 
 @lru_cache(maxsize=1024)
 def _recognised(text: str) -> str:
-    return _read(text, MESSAGES)
+    present = PRESENT.get(text, text)  # of those without values
+    return _read(present if isinstance(present, str) else text, MESSAGES)
 
 
 def _read(text: str, known: list[StoredMessage]) -> str:

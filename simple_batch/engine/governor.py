@@ -19,11 +19,11 @@ from typing import Protocol
 import gevent
 from gevent.event import Event
 
-from ..core.domain import Cause, GovernorState
+from ..core.domain import Cause, GovernorState, LimitedBy
 from .classify import Classification
 from .estimators import TokenBucket
 from .learned_limits import IDLE_S, Limits
-from .limit_types import AdmissionLimits, Cooldown, Ticket
+from .limit_types import REQUESTS, TOKENS, AdmissionLimits, Cooldown, Ticket
 from .sliding_window import WINDOW_S, SlidingWindow
 
 COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few calls' time
@@ -130,6 +130,14 @@ class Governor:
         self._requests, self._tokens = _bucket(rpm, now), _bucket(tpm, now)
         self._ceilings_changed()
 
+    def relearn(self) -> None:
+        """Forget the limits that refusals have shown, and the cooldown: both are found again."""
+        begin = self._ceiling or self._start
+        self._limits.relearn(float(begin), self._clock())
+        self._cooldown_until = self._next_start = self._pace_until = 0.0
+        self._refusals, self._suspected_at, self._own_waits = 0.0, None, 0
+        self._ceilings_changed()
+
     @property
     def limit(self) -> int:
         """Calls that may be in flight now, here."""
@@ -221,6 +229,7 @@ class Governor:
             left, reason = window_s, WINDOW_USED
         rates = self._limits.rates.values()
         rpm, tpm = (None if rate.value is None else round(60 * rate.value) for rate in rates)
+        limited_by = self._limited_by(now) if self._waiting else LimitedBy.NOTHING
         return GovernorState(
             limit=self.limit,
             in_flight=self._in_flight,
@@ -231,7 +240,48 @@ class Governor:
             tpm_used=self._recent.tokens,
             rpm_learned=rpm,
             tpm_learned=tpm,
+            limited_by=limited_by,
+            limited_to=self._limited_to(limited_by, rpm, tpm),
         )
+
+    def _limited_by(self, now: float) -> LimitedBy:
+        """What holds the first waiting call back: no room, else the longest wait."""
+        width = self._limits.width
+        if self._in_flight >= self.limit:
+            if self._ceiling is not None and width.value >= self._ceiling:
+                return LimitedBy.CONCURRENCY
+            learned = width.proven is not None
+            return LimitedBy.LEARNED_CONCURRENCY if learned else LimitedBy.GROWING
+        waits_s = self._waits_s(now)
+        longest = max(waits_s, key=waits_s.__getitem__)
+        return longest if waits_s[longest] > 0.0 else LimitedBy.NOTHING
+
+    def _waits_s(self, now: float) -> dict[LimitedBy, float]:
+        """How long each condition makes the first waiting call wait."""
+        flow = max(self._waiting, key=_priority)
+        tokens = int(self._waiting[flow][0].size * self._tokens_per_byte)
+        requests_rate, tokens_rate = self._limits.rates[REQUESTS], self._limits.rates[TOKENS]
+        paced_s = self._next_start - now if requests_rate.value is not None else 0.0
+        return {
+            LimitedBy.COOLDOWN: self._cooldown_until - now,
+            LimitedBy.WINDOW: self._limits.window_wait_s(now),
+            LimitedBy.REQUESTS: self._requests.wait_s(1, now) if self._requests else 0.0,
+            LimitedBy.TOKENS: self._tokens.wait_s(tokens, now) if self._tokens else 0.0,
+            LimitedBy.LEARNED_REQUESTS: max(requests_rate.wait_s(1.0, now), paced_s),
+            LimitedBy.LEARNED_TOKENS: tokens_rate.wait_s(tokens, now),
+        }
+
+    def _limited_to(self, by: LimitedBy, rpm: int | None, tpm: int | None) -> int | None:
+        values = {
+            LimitedBy.CONCURRENCY: self._ceiling,
+            LimitedBy.LEARNED_CONCURRENCY: self.limit,
+            LimitedBy.GROWING: self.limit,
+            LimitedBy.REQUESTS: self._per_minute[0],
+            LimitedBy.TOKENS: self._per_minute[1],
+            LimitedBy.LEARNED_REQUESTS: rpm,
+            LimitedBy.LEARNED_TOKENS: tpm,
+        }
+        return values.get(by)
 
     def cooldown_left_s(self) -> float:
         return max(0.0, self._cooldown_until - self._clock())

@@ -26,7 +26,7 @@ from .estimators import (
     RateEstimator,
 )
 from .limit_types import REQUESTS, TOKENS, Learned, Ticket
-from .rate_trial import Before, RateTrial, Verdict
+from .rate_trial import Before, RateTrial, Round, Verdict
 from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence
 from .refused_share import AT_RATE_CALLS, RefusedShare
 
@@ -87,6 +87,20 @@ class Limits:
         """Use that width, if none was learned and slow start has not come so far."""
         if self.width.proven is None and self.width.value < width:
             self.width.restart(width, self.width.highest)
+
+    def relearn(self, width: float, now: float) -> None:
+        """Forget what refusals have shown, and start at this width."""
+        self.width.restart(width, self.width.highest)
+        for rate in self.rates.values():
+            rate.reset(RateEstimator().known, now)
+        self.window = CallWindow()
+        self._evidence.clear()
+        self._trial = self._last_trial = None
+        self._held_until = self._calls = 0
+        self._best, self._best_until = 0.0, float("-inf")
+        self.closed = False
+        # calls in flight tell of what was forgotten
+        self._cut(now)
 
     def trust(self, ceilings: int) -> None:
         """The user has set that many limits: it takes more refusals to show lower ones."""
@@ -177,7 +191,7 @@ class Limits:
             self.window.opened(ticket.started)
         self._levels.answered(ticket.level)
         if self._trial is not None:
-            if self._trial.passed(self._evidence.number):
+            if self._trial.passed(self._evidence.number, now):
                 self._confirm(self._trial, now)
         elif self._paced_at >= ticket.started:
             self._calls += 1
@@ -351,31 +365,33 @@ class Limits:
         now: float,
     ) -> None:
         """Lower the rate to what was admitted, as far as the cluster shows it."""
-        share = self._evidence.recent_share()
+        refused, calls = self._evidence.recent()
         offered = max(offered, self._at_start(now))
         if not self.paced and ticket.order > KNOWN_CALLS:
             self._share.by_chance = self._evidence.stray_share_before(2 * cluster.calls)
         self._evidence.clear()
         least = LEAST_SHARE * per_s if cluster.calls >= AT_RATE_CALLS else LOWERED * offered
         admitted = max(min(offered * (1.0 - cluster.share), HIGHEST * offered), least)
-        self._try_rate(admitted, share, before, now)
+        self._try_rate(admitted, Round(offered, calls, refused), before, now)
 
     def _at_start(self, now: float) -> float:
         """Calls per second in the first second."""
         since = now - self._first_at
         return 0.0 if since >= 1.0 else self._evidence.number / max(since, SHORTEST_S)
 
-    def _try_rate(self, per_s: float, share: float, before: Before, now: float) -> None:
-        """Lower the rate, and see whether a smaller share than that is refused."""
+    def _try_rate(self, per_s: float, first: Round, before: Before, now: float) -> None:
+        """Lower the rate, and see whether a smaller share than in these calls is refused."""
         last, number = self._last_trial, self._evidence.number
-        if last is not None and number - last.ended < AGAIN_CALLS:
+        if last is not None and number - last.ended >= AGAIN_CALLS:
+            last = None
+        if last is not None:
             before = last.before  # what it taught is in doubt
         self._learn(per_s, now)
-        self._trial = RateTrial(before, number, share, per_s, now)
+        self._trial = RateTrial(before, number, first, per_s, now, last)
 
     def _tried(self, trial: RateTrial, ticket: Ticket, now: float) -> bool:
         """A refusal during a trial. Returns whether to go on at a lower rate."""
-        verdict = trial.refused(ticket.order)
+        verdict = trial.refused(ticket.order, now)
         width = None
         if self.delay_s and self.few and verdict is Verdict.SLOWER:
             # calls of several processes that start together have no order: later ones tell
@@ -394,8 +410,9 @@ class Limits:
         elif verdict is Verdict.SLOWER:
             number = self._evidence.number
             offered = min(self.rates[REQUESTS].value or 0.0, trial.offered_per_s(number, now))
-            self._learn(offered * max(1.0 - trial.share, LOWEST), now)
-            trial.begin_round(number, now)
+            lower = offered * max(1.0 - trial.share, LOWEST)
+            self._learn(lower, now)
+            trial.begin_round(number, now, lower)
             self._mark_at(ticket)
             self._cut(now)
             return True
@@ -431,14 +448,16 @@ class Limits:
         rate = self.rates[REQUESTS].value
         if rate is None or self._paced_at < ticket.started - 1.0:
             return False
-        share = self._share.refused(ticket.order)
-        if share is None:
+        too_many = self._share.refused(ticket.order)
+        if too_many is None:
             return False
+        refused, calls = too_many
         if self.rates[REQUESTS].probing:
             self._step_back(ticket, NO_CLUSTER, 0.0, now)
             return False
         before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
-        self._try_rate(rate * max(1.0 - share, LOWEST), share, before, now)
+        lower = rate * max(1.0 - refused / calls, LOWEST)
+        self._try_rate(lower, Round(rate, calls, refused), before, now)
         self._mark_at(ticket)
         self._cut(now)
         return True

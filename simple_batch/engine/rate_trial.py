@@ -6,6 +6,8 @@ loss.)
 """
 
 import enum
+import math
+from typing import NamedTuple
 
 from .estimators import EstimatorState
 
@@ -14,11 +16,16 @@ ENOUGH_REFUSED = 4  # … end it before its time
 ROUND_CALLS = (5, 200)
 ROUND_S = 1.5  # … but a round lasts no longer, with …
 SLOW_CALLS = 8  # … these calls at least
-MOST_CHANCE = 0.4  # a larger share is no chance
+MOST_CHANCE = 0.5  # a larger share is no chance
 FEWER = 0.25  # of the refusals that chance would bring: the provider bears the rate
-ALIKE = 0.75  # of the share of the rounds before
-UNLIKE = 2.0  # times that share is no chance: the limit has become lower
-ROUNDS = 3  # as often at a lower rate, as large a share: it is chance
+TOLD = 3.0  # times e: so much likelier does chance make the refusals of all rounds than any limit does …
+LEANS = 1.0  # … and with this they lean to it
+ALIKE = 0.75  # of the share of the rounds before …
+UNLIKE = 2.0  # … and times that share, which are no chance: the limit has become lower …
+ALIKE_ROUNDS = 2  # … after this many
+ROUNDS = 2  # at a lower rate, before that is said
+KEPT_ROUNDS = 8
+LEAST_REFUSED = 0.03  # share of calls that a limit refuses below it, and admits far above it
 
 Before = tuple[EstimatorState, dict[str, EstimatorState]]
 
@@ -32,35 +39,61 @@ class Verdict(enum.Enum):
     CHANCE = "chance"  # refusals do not depend on the rate
 
 
-class RateTrial:
-    """``before`` is what was known of width and rates, to return to; ``share`` (0 to 1) of the calls
-    was refused; ``per_s`` calls start in a second now. Calls are numbered by their start; ``number`` is that of the last one before."""
+class Round(NamedTuple):
+    """``refused`` of ``calls`` calls that were offered at ``per_s`` a second."""
 
-    def __init__(self, before: Before, number: int, share: float, per_s: float, now: float):
+    per_s: float
+    calls: int
+    refused: int
+
+
+class RateTrial:
+    """``before`` is what was known of width and rates, to return to; ``first`` are the calls that led to
+    the trial; ``per_s`` calls start in a second now. What an ``earlier`` trial has seen counts too. Calls are numbered by their start; ``number`` is that of the last one before."""
+
+    def __init__(
+        self,
+        before: Before,
+        number: int,
+        first: Round,
+        per_s: float,
+        now: float,
+        earlier: "RateTrial | None" = None,
+    ):
         self.before = before
+        share = first.refused / max(1, first.calls)
         self.share = share  # of refused calls in the last round
         self.ended = number  # the last call of the trial
         self._expected = share
-        self._rounds = 0
-        self._all_calls = self._all_refused = 0
+        # the first calls may have used up what a provider had saved: their share says too little
+        self._rounds = list(earlier.rounds) if earlier is not None else []
+        self._began_with = len(self._rounds)
         calls = min(max(int(EXPECTED / max(share, 1e-3)), ROUND_CALLS[0]), ROUND_CALLS[1])
         self._least = min(calls, max(SLOW_CALLS, int(ROUND_S * per_s / max(share, 1e-3))))
+        self._limit_per_s = per_s
         self.begin_round(number, now)
 
     @property
     def stray_share(self) -> float:
-        """Share of refused calls over all rounds (0 to 1)."""
-        return self._all_refused / max(1, self._all_calls)
+        """Share of refused calls over all rounds at a lower rate (0 to 1)."""
+        tried = self._rounds[self._began_with :]
+        return sum(one.refused for one in tried) / max(1, sum(one.calls for one in tried))
 
-    def begin_round(self, number: int, now: float) -> None:
-        """Go on at a lower rate."""
+    @property
+    def rounds(self) -> list[Round]:
+        """The last rounds of this trial and of those before."""
+        return self._rounds[-KEPT_ROUNDS:]
+
+    def begin_round(self, number: int, now: float, per_s: float | None = None) -> None:
+        """Go on, at a lower rate if one is given."""
+        self._limit_per_s = per_s or self._limit_per_s
         self.first, self._refused, self._began = number, 0, now
 
     def offered_per_s(self, number: int, now: float) -> float:
         """Calls that were started per second in this round."""
         return (number - self.first) / max(now - self._began, 0.05)
 
-    def refused(self, number: int) -> Verdict:
+    def refused(self, number: int, now: float) -> Verdict:
         """A call of the trial was refused."""
         self._refused += 1
         calls = number - self.first
@@ -68,15 +101,22 @@ class RateTrial:
         if calls < self._least and not enough:
             return Verdict.OPEN
         self.share = self._refused / calls
+        chance = chance_over_limit([*self._rounds, self._round(number, now)])
+        if self._few(calls) and chance >= LEANS:
+            return Verdict.OPEN
+        alike = self._is_alike()
+        self._rounds.append(self._round(number, now))
         if self._few(calls):
             return Verdict.LIMIT
-        self._rounds += 1
-        as_before = self.share >= ALIKE * self.stray_share
-        self._all_calls += calls
-        self._all_refused += self._refused
-        as_before = as_before and self.share <= UNLIKE * self.stray_share
-        chance = self._rounds >= ROUNDS and as_before and self.stray_share <= MOST_CHANCE
-        return Verdict.CHANCE if chance else Verdict.SLOWER
+        told = chance >= TOLD and len(self._rounds) >= ROUNDS
+        is_chance = (told or alike) and self.stray_share <= MOST_CHANCE
+        return Verdict.CHANCE if is_chance else Verdict.SLOWER
+
+    def _is_alike(self) -> bool:
+        """Whether as large a share is refused now as in the rounds before, at higher rates."""
+        before = self.stray_share
+        enough = len(self._rounds) - self._began_with >= ALIKE_ROUNDS
+        return enough and ALIKE * before <= self.share <= UNLIKE * before
 
     def delay(self, seconds: float) -> None:
         """No call starts for that long."""
@@ -86,10 +126,40 @@ class RateTrial:
         """Nothing is admitted at present: that tells nothing about the rate."""
         self.begin_round(number, now)
 
-    def passed(self, number: int) -> bool:
+    def passed(self, number: int, now: float) -> bool:
         """Whether enough calls were made, with few refusals."""
         calls = number - self.first
-        return calls >= self._least and self._few(calls)
+        if calls < self._least or not self._few(calls):
+            return False
+        borne = self._round(number, now)
+        if chance_over_limit([*self._rounds, borne]) >= LEANS:
+            return False
+        self._rounds.append(borne)
+        return True
+
+    def _round(self, number: int, now: float) -> Round:
+        # what was saved up in a wait goes out faster, but the provider has waited too
+        per_s = min(self.offered_per_s(number, now), self._limit_per_s)
+        return Round(per_s, number - self.first, self._refused)
 
     def _few(self, calls: int) -> bool:
         return self._refused < FEWER * self._expected * calls
+
+
+def chance_over_limit(rounds: list[Round]) -> float:
+    """The logarithm of how much likelier chance makes these refusals than the likeliest limit does.
+    Chance refuses the same share at any rate, a limit what is offered beyond it."""
+    calls = max(1, sum(one.calls for one in rounds))
+    share = min(MOST_CHANCE, sum(one.refused for one in rounds) / calls)
+    by_chance = sum(_likelihood(one, share) for one in rounds)
+    limits = {one.per_s for one in rounds}
+    limits |= {one.per_s * (1.0 - one.refused / max(1, one.calls)) for one in rounds}
+    return by_chance - max(
+        sum(_likelihood(one, 1.0 - limit / one.per_s) for one in rounds) for limit in limits
+    )
+
+
+def _likelihood(one: Round, share: float) -> float:
+    """The logarithm of the probability of its refusals, where that share of calls is refused."""
+    share = min(max(share, LEAST_REFUSED), 1.0 - LEAST_REFUSED)
+    return one.refused * math.log(share) + (one.calls - one.refused) * math.log(1.0 - share)

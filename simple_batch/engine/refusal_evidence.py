@@ -65,11 +65,11 @@ class RefusalEvidence:
         """Share of calls (0 to 1) that are refused by chance."""
         return self._stray_share(len(self._refused) // 2, 0)  # the last ones may show a limit
 
-    def recent_share(self) -> float:
-        """The share of refused ones among the last calls."""
+    def recent(self) -> tuple[int, int]:
+        """How many were refused of the last calls, and how many calls these are."""
         last = self._refused[-1] if self._refused else self._number
         calls = max(1, min(RECENT_CALLS, last))
-        return sum(number > last - calls for number in self._refused) / calls
+        return sum(number > last - calls for number in self._refused), calls
 
     def stray_share_before(self, calls: int) -> float:
         """The same without the last ``calls`` calls."""

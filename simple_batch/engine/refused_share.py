@@ -24,14 +24,14 @@ class RefusedShare:
         """Another rate holds for the calls after that one."""
         self._since, self._refused = order, 0
 
-    def refused(self, order: int) -> float | None:
-        """A call was refused at the learned rate. Returns the share that is refused where chance does
-        not explain it; else None."""
+    def refused(self, order: int) -> tuple[int, int] | None:
+        """A call was refused at the learned rate. Returns how many were refused and of how many calls,
+        where chance does not explain it; else None."""
         calls = order - self._since
         if calls <= 0:
             return None
         self._refused += 1
-        return self._refused / calls if self._are_too_many(calls) else None
+        return (self._refused, calls) if self._are_too_many(calls) else None
 
     def _are_too_many(self, calls: int) -> bool:
         if calls >= MANY_CALLS:

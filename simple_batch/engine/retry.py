@@ -25,6 +25,8 @@ from .structured_output import Structure
 from .transport import Reply, TransportFailure
 from .usage_estimate import with_estimate
 
+STRAY_ROW = 8  # refusals in a row that chance may bring …
+STRAY_TIMES = 2  # … while the backoff doubles only so often
 _MIN_JITTER_S = 0.01
 _A = TypeVar("_A")
 _T = TypeVar("_T")
@@ -419,7 +421,7 @@ class RetryingCall:
             # the cooldown of all calls, else the request's own backoff
             wait = max(asked or 0.0, self._limiters.cooldown_left_s())
             if asked is None and not wait:
-                wait = self._jitter_s(self._refusals)
+                wait = self._jitter_s(_stray_times(self._refusals))
             wait = max(wait, _MIN_JITTER_S)
             self._refusals += 1
             self._patience += wait
@@ -449,6 +451,14 @@ class RetryingCall:
             self._tier_left,
             self._first_token_ms,
         )
+
+
+def _stray_times(refusals: int) -> int:
+    """The exponent of the backoff where no limit is known, so that the provider answers other requests:
+    chance refuses some requests several times in a row, which must not wait a minute for it."""
+    return (
+        min(refusals, STRAY_TIMES) if refusals < STRAY_ROW else refusals - STRAY_ROW + STRAY_TIMES
+    )
 
 
 def stops(policy: Policy, finding: Classification, waited_s: float = 0.0) -> bool:

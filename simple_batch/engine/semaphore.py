@@ -64,6 +64,11 @@ class ResizableSemaphore:
         return False
 
     @property
+    def waiting(self) -> bool:
+        """Whether a call waits for a slot."""
+        return self._waiting > 0
+
+    @property
     def starved(self) -> bool:
         return self._held or self._waiting > 0
 

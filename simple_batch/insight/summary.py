@@ -1,6 +1,7 @@
 """One job in figures: for ``show-job --json`` and for the live feed (docs/commands.md)."""
 
 import json
+import math
 from decimal import Decimal
 from typing import TypedDict
 
@@ -14,6 +15,7 @@ from ..store.savings import Cost, SavingJson, cost
 from .parts import PartJson, PartSums, part_sums, parts, parts_left_s
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
+_KNOWN_WELL = 400  # requests done: the time left is then known to about 10 %
 _STANDING = (JobStatus.VALIDATING, JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.PAUSED)
 
 
@@ -126,6 +128,7 @@ class Progress(TypedDict):
     outcomes: Outcomes
     requests_per_second: float  # 0 while it makes no calls
     eta_s: int | None  # only while it is running
+    eta_range_s: list[int] | None  # least and most, while too little is done to know it well
     work_left_s: int | None  # at its average speed so far, only while it makes no calls
     elapsed_s: int  # without pauses
     p50_ms: int | None  # latency of the calls that succeeded
@@ -205,6 +208,7 @@ def progress(job_id: int) -> Progress:
         "outcomes": outcomes(job),
         "requests_per_second": round(rate_now(job), 2),
         "eta_s": eta_s(job) if sums is None else _eta_with_parts(job, sums),
+        "eta_range_s": _eta_range_s(job) if sums is None else None,
         "work_left_s": _work_left_s(job, sums),
         "elapsed_s": round(elapsed_s(job)),
         "p50_ms": _rounded(sketch.quantile(0.50)),
@@ -311,6 +315,16 @@ def rate_now(job: Job) -> float:
 def eta_s(job: Job) -> int | None:
     """Seconds until a running job is done; None for any other, and where its speed is not known."""
     return _time_left_s(job, rate(job)) if job.status == JobStatus.RUNNING else None
+
+
+def _eta_range_s(job: Job) -> list[int] | None:
+    """The time of n requests, which vary as those of a Poisson process, is known to about 2/√n (95 %).
+    Half of it, twice it at the most. None where it is known to 10 %."""
+    expected, done = eta_s(job), job.succeeded + job.failed
+    if expected is None or done >= _KNOWN_WELL:
+        return None
+    unsure = 1.0 + min(1.0, 2.0 / math.sqrt(max(1, done)))
+    return [round(expected / unsure), round(expected * unsure)]
 
 
 def _eta_with_parts(job: Job, sums: PartSums) -> int | None:

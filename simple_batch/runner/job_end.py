@@ -1,10 +1,12 @@
-"""How a job ended, in the words of its e-mails."""
+"""How a job ended, in the words of e-mails and of chat tools."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..core.domain import Outcome, in_units
+from ..core.languages import translated
 from ..core.messages import Message, listed, translatable
 from ..core.saving_words import SAVED_BY
+from ..core.settings import Settings
 from ..store import outcome_counts, savings
 from ..store.models import Job
 from ..store.outcome_status import FLAWED, OutcomeStatus, outcome_status
@@ -17,6 +19,34 @@ _OUTCOMES = {
     Outcome.TOOL_CALL: translatable("tool call"),
     Outcome.SCHEMA: translatable("doesn't match schema"),
 }
+
+
+def title(job: Job, _: Callable[[str], str]) -> str:
+    """The job's name and how it ended, in the language of the catalogue ``_``."""
+    status = translated(status_words(job), _)
+    return _("%(name)s is %(status)s") % {"name": job.name, "status": status}
+
+
+def lines(settings: Settings, job: Job, _: Callable[[str], str]) -> list[str]:
+    """Figures of the end, why it ended, and the job's address where the server knows its own."""
+    found = [
+        _("%(ok)s succeeded, %(bad)s failed, %(left)s remaining of %(all)s")
+        % {
+            "ok": f"{job.succeeded:,}",
+            "bad": f"{job.failed:,}",
+            "left": f"{job.total - job.succeeded - job.failed:,}",
+            "all": f"{job.total:,}",
+        }
+    ]
+    if answers := answers_line(job):
+        found.append(translated(answers, _))
+    if money := [translated(line, _) for line in money_lines(job)]:
+        found.append("\n".join(money))
+    if job.status_detail:
+        found.append(translated(job.status_detail, _))
+    if settings.PUBLIC_URL:
+        found.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}")
+    return found
 
 
 def status_words(job: Job) -> Message:

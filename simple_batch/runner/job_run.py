@@ -10,7 +10,16 @@ import gevent
 import msgspec
 
 from ..core.clock import give_way, now_ms
-from ..core.domain import Cause, GovernorState, Outcome, Request, RequestResult, Spread, Waiting
+from ..core.domain import (
+    Cause,
+    GovernorState,
+    LimitedBy,
+    Outcome,
+    Request,
+    RequestResult,
+    Spread,
+    Waiting,
+)
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.breaker import PauseReason
@@ -43,6 +52,8 @@ log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 10
 HELD_WITHOUT_SHARE_S = 1.0  # then what a way holds is given back, if no call of it can be made
+_SEEN_S = 3.0
+_MOMENTARY = frozenset({LimitedBy.COOLDOWN, LimitedBy.WINDOW})  # they end when their time is over
 MEMORY = "memory"  # why no call starts: the answers in memory use up the space for them
 
 
@@ -89,6 +100,7 @@ class JobRun:
         self._waited = False
         self._routes: dict[RouteKey | tuple[RouteKey, int], Route] = {}
         self._stop: PauseReason | None = None
+        self._limit_seen: tuple[float, GovernorState | None] = 0.0, None  # when, and what
         self.slots = ResizableSemaphore(job.concurrency)
         self._worker_slots = worker_slots
         self._flow = Flow(job.priority, job.concurrency)
@@ -376,10 +388,31 @@ class JobRun:
         }
 
     def _governor(self) -> GovernorState:
-        """With the reason why it stands, where that is not the provider's."""
+        """What limits the calls stays for a moment: it must not flicker on the pages."""
+        state, now = self._limited(), time.monotonic()
+        if state.limited_by:
+            self._limit_seen = now, state
+            return state
+        seen_at, seen = self._limit_seen
+        if seen is None or now - seen_at > _SEEN_S or seen.limited_by in _MOMENTARY:
+            return state
+        return msgspec.structs.replace(
+            state, limited_by=seen.limited_by, limited_to=seen.limited_to
+        )
+
+    def _limited(self) -> GovernorState:
+        """With what limits the calls, where that is not in the governor."""
         state = self._own_route.provider.governor.state()
         if self._own_route.provider.answers.waiting and not state.reason:
-            return msgspec.structs.replace(state, reason=MEMORY)
+            return msgspec.structs.replace(
+                state, reason=MEMORY, limited_by=LimitedBy.MEMORY, limited_to=None
+            )
+        if state.limited_by:
+            return state
+        places = ((LimitedBy.JOB, self.slots), (LimitedBy.PROCESS, self._worker_slots))
+        for limited_by, slots in places:
+            if slots is not None and slots.waiting:
+                return msgspec.structs.replace(state, limited_by=limited_by, limited_to=slots.limit)
         return state
 
     def _indices(self, kind: str) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..core.domain import GovernorState, Waiting
+from ..core.domain import GovernorState, LimitedBy, Waiting
 from ..store import timeline
 from ..store.jobs import LIVE_FRESH_MS
 from ..store.models import Job
@@ -106,8 +106,9 @@ def _one(states: list[ConfigLive]) -> ConfigLive:
 
 
 def _governor(states: list[GovernorState]) -> GovernorState:
-    """Merge the governors: each governs its share of the limits."""
+    """Merge the governors: each admits calls on its share of the limits."""
     longest = max(states, key=lambda state: state.cooldown_s)
+    limited = next((state for state in states if state.limited_by), states[0])
     return GovernorState(
         limit=sum(state.limit for state in states),
         in_flight=sum(state.in_flight for state in states),
@@ -116,11 +117,23 @@ def _governor(states: list[GovernorState]) -> GovernorState:
         reason=longest.reason,
         rpm_used=sum(state.rpm_used for state in states),
         tpm_used=sum(state.tpm_used for state in states),
-        rpm_learned=_sum(state.rpm_learned for state in states),
-        tpm_learned=_sum(state.tpm_learned for state in states),
+        rpm_learned=_most(state.rpm_learned for state in states),
+        tpm_learned=_most(state.tpm_learned for state in states),
+        limited_by=limited.limited_by,
+        limited_to=_limited_to(states, limited),
     )
 
 
-def _sum(learned: Iterable[int | None]) -> int | None:
-    known = [value for value in learned if value is not None]
-    return sum(known) if known else None
+# limits that each process has its share of; the others are the same in all
+_SHARED = frozenset({LimitedBy.LEARNED_CONCURRENCY, LimitedBy.GROWING})
+
+
+def _limited_to(states: list[GovernorState], limited: GovernorState) -> int | None:
+    if limited.limited_by in _SHARED:
+        return sum(state.limit for state in states)
+    return limited.limited_to
+
+
+def _most(learned: Iterable[int | None]) -> int | None:
+    """What one knows of the provider's limit, all know: it is that of all processes together."""
+    return max((value for value in learned if value is not None), default=None)

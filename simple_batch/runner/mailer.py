@@ -8,12 +8,12 @@ from email.utils import format_datetime, make_msgid
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from ..core.languages import catalogue, translated
+from ..core.languages import catalogue
 from ..core.redaction import redact
 from ..core.settings import Settings
 from ..core.stored_messages import MAIL_NOT_SENT, NO_MAIL_SERVER
 from ..store.models import Delivery, Job
-from .job_end import answers_line, money_lines, status_words
+from . import job_end
 
 TIMEOUT_S = 20.0
 
@@ -66,30 +66,10 @@ def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessag
     """The e-mail: how the job ended, with figures, in the language of the setting."""
     _ = catalogue(settings.LANGUAGE)
     mail = EmailMessage()
-    mail["Subject"] = _("%(name)s is %(status)s") % {
-        "name": job.name,
-        "status": translated(status_words(job), _),
-    }
+    mail["Subject"] = job_end.title(job, _)
     mail["From"] = settings.MAIL_FROM or f"simple-batch@{settings.SMTP_HOST}"
     mail["To"] = to
     mail["Date"] = format_datetime(datetime.now(UTC))
     mail["Message-ID"] = make_msgid(event_id, "simple-batch.local")
-    lines = [
-        _("%(ok)s succeeded, %(bad)s failed, %(left)s remaining of %(all)s")
-        % {
-            "ok": f"{job.succeeded:,}",
-            "bad": f"{job.failed:,}",
-            "left": f"{job.total - job.succeeded - job.failed:,}",
-            "all": f"{job.total:,}",
-        }
-    ]
-    if answers := answers_line(job):
-        lines.append(translated(answers, _))
-    if money := [translated(line, _) for line in money_lines(job)]:
-        lines.append("\n".join(money))
-    if job.status_detail:
-        lines.append(translated(job.status_detail, _))
-    if settings.PUBLIC_URL:
-        lines.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}")
-    mail.set_content("\n\n".join(lines) + "\n")
+    mail.set_content("\n\n".join(job_end.lines(settings, job, _)) + "\n")
     return mail

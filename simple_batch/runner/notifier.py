@@ -1,4 +1,4 @@
-"""Delivers webhooks, signed as Standard Webhooks, and e-mails; tried again with growing waits.
+"""Delivers webhooks, signed as Standard Webhooks or in the formats of chat tools, and e-mails; tried again with growing waits.
 
 Source of headers, signature and schedule: standardwebhooks.com; of the events: OpenAI's
 webhook reference (``batch.completed`` and the like, ``data.id`` the batch's id).
@@ -16,13 +16,16 @@ import gevent
 import msgspec
 import requests
 from gevent.pool import Pool
+from urllib3.exceptions import HTTPError
 
 from ..core.address_policy import AddressPolicy
 from ..core.clock import now_ms
 from ..core.context import Vault
-from ..core.domain import batch_id
+from ..core.domain import WebhookFormat, batch_id
 from ..core.errors import ConfigurationError
+from ..core.languages import catalogue
 from ..core.periodic_task import PeriodicTask
+from ..core.redaction import redact
 from ..core.settings import Settings
 from ..core.stored_messages import HOOK_UNANSWERED, HOOK_UNREACHABLE
 from ..core.version import __version__
@@ -31,7 +34,7 @@ from ..store import outcome_counts, savings, webhooks
 from ..store.database import connected, log_failure
 from ..store.models import Delivery
 from ..store.outcome_status import outcome_status
-from . import mailer
+from . import chat_webhooks, job_end, mailer
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,10 @@ HOOK_PREFIX = "whsec_"  # what every secret of a webhook begins with
 WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 GONE = 410
 REFUSED_FOR_GOOD = 500  # an SMTP code
+
+
+HEADERS = {"Content-Type": "application/json", "User-Agent": f"simple-batch/{__version__}"}
+ANSWER_BYTES = 4_096  # of what a bot of a chat tool answers
 
 
 def payload(delivery: Delivery) -> bytes:
@@ -79,8 +86,7 @@ def signed(secret: str, event_id: str, body: bytes, now: float) -> dict[str, str
         "webhook-id": event_id,
         "webhook-timestamp": moment,
         "webhook-signature": f"v1,{mark}",
-        "Content-Type": "application/json",
-        "User-Agent": f"simple-batch/{__version__}",
+        **HEADERS,
     }
 
 
@@ -124,28 +130,53 @@ class Notifier:
 
     def _post(self, delivery: Delivery) -> tuple[bool, int | None, str]:
         """Returns (delivered, HTTP status or None, message). Redirects are not followed."""
-        hook, body = delivery.webhook, payload(delivery)
+        hook = delivery.webhook
         try:
             self._gate.check(urlsplit(hook.url).hostname)
-            secret = self._vault.decrypt(hook.secret_encrypted)
-            headers = signed(secret, delivery.event_id, body, time.time())
+            url, body, headers = self._call(delivery)
             with gevent.Timeout(TIMEOUT_S, requests.Timeout()), requests.Session() as session:
                 session.trust_env = self._settings.TRUST_ENV
                 session.mount("http://", GuardedAdapter(self._gate))
                 session.mount("https://", GuardedAdapter(self._gate))
                 answer = session.post(
-                    hook.url,
+                    url,
                     data=body,
                     headers=headers,
                     timeout=TIMEOUT_S,
                     allow_redirects=False,
-                    stream=True,  # what it says is of no use, however long it is
+                    stream=True,  # what it says may be long
                     verify=self._settings.CA_BUNDLE or True,
                 )
-                return answer.ok and answer.status_code < 300, answer.status_code, ""
+                return _outcome(WebhookFormat(hook.format), answer)
         except ConfigurationError as error:
             return False, None, str(error)
         except requests.Timeout:
             return False, None, HOOK_UNANSWERED(seconds=f"{TIMEOUT_S:g}")
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             return False, None, HOOK_UNREACHABLE(error=type(error).__name__)
+
+    def _call(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]]:
+        """URL, body and headers."""
+        hook, now = delivery.webhook, time.time()
+        secret = self._vault.decrypt(hook.secret_encrypted)
+        if hook.format == WebhookFormat.STANDARD:
+            body = payload(delivery)
+            return hook.url, body, signed(secret, delivery.event_id, body, now)
+        # the address of a bot is a secret too
+        url, _line, secret = secret.partition("\n")
+        _ = catalogue(self._settings.LANGUAGE)
+        job = delivery.job
+        text = "\n".join((job_end.title(job, _), *job_end.lines(self._settings, job, _)))
+        url, body = chat_webhooks.call(WebhookFormat(hook.format), url, secret, text, now)
+        return url, body, HEADERS
+
+
+def _outcome(format: WebhookFormat, answer: requests.Response) -> tuple[bool, int, str]:
+    delivered = answer.status_code < 300
+    if format is WebhookFormat.STANDARD:
+        return delivered, answer.status_code, ""
+    said = answer.raw.read(ANSWER_BYTES, decode_content=True)
+    if not delivered:
+        return False, answer.status_code, redact(said.decode("utf-8", "replace").strip())
+    refusal = chat_webhooks.refusal(format, said)
+    return not refusal, answer.status_code, refusal

@@ -67,7 +67,18 @@ class PartLog:
             )
         )
 
-    def cancelling(self, part: BatchPart) -> None:
+    def cancelling(self, part: BatchPart, cancels: bool) -> None:
+        """``cancels``: the provider can end a batch before its time."""
+        if not cancels:
+            self.note(
+                translatable(
+                    "Part %(part)s: this provider can't cancel batches. Batch %(batch)s goes on to its end. "
+                    "What it answers is kept, and paid for; its other requests stay with it until then.",
+                    part=part.id,
+                    batch=part.provider_id,
+                )
+            )
+            return
         self.note(
             translatable(
                 "Part %(part)s: batch %(batch)s is being cancelled",

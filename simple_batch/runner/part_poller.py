@@ -133,8 +133,9 @@ class PartPoller:
         if not moved:
             return
         part.state = PartState.CANCELLING
-        self._log.cancelling(part)
-        self._ask_for_end(self._maker_of(part.config_id).client, part)
+        client = self._maker_of(part.config_id).client
+        self._log.cancelling(part, client.cancels)
+        self._ask_for_end(client, part)
 
     def _ask_for_end(self, client: BatchClient, part: BatchPart) -> None:
         try:

@@ -61,6 +61,7 @@ class Provider:
         self._settings = settings
         self._max_calls = max_calls
         self.config_id = endpoint.config_id
+        self.relearn_at: int | None = None
         self._learning, self._learned_at = 0, 0.0  # adjustments that are being stored; the last one
         self.spend_limit = spend_limit
         self.answers = answers
@@ -193,6 +194,7 @@ class Providers:
             )
             # another may have been quicker while this one asked what was spent
             if config.id not in self._by_config:
+                provider.relearn_at = config.relearn_at
                 self._by_config[config.id] = provider
                 if self._sharing is not None:
                     self._sharing.attach(config.id, provider.governor)
@@ -217,6 +219,9 @@ class Providers:
             provider.spend_limit.refresh()
             if provider.is_ahead_of(read_at):
                 continue  # until the next time
+            if config.relearn_at != provider.relearn_at:
+                provider.relearn_at = config.relearn_at
+                provider.governor.relearn()
             provider.adjust(configs.adjustments_of(config))
             if provider.updated_at != config.updated_at:
                 provider.spend_limit.renew(config)

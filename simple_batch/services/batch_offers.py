@@ -101,6 +101,8 @@ def check_deadline(new: JobOptions, on: Iterable[ApiConfig], requests: int = 0) 
     for config in on:
         if service is Service.BATCH:
             _check_window(new.deadline_at, config)
+        elif not _cancels(config):
+            raise _no_cancel(config)
         else:
             _check_time_for_batches(new, config, requests)
 
@@ -108,7 +110,13 @@ def check_deadline(new: JobOptions, on: Iterable[ApiConfig], requests: int = 0) 
 def check_edited_deadline(job: Job, deadline_at: int | None) -> None:
     """Raises InvalidInput where a job that needs its deadline is to have none."""
     if Service(job.service) is Service.BATCH_THEN_NOW and deadline_at is None and job.deadline_at:
-        raise _no_deadline()
+        raise InvalidInput(
+            translatable(
+                "Deadline: this job sends by calls before it what batches have not answered, so it needs one. "
+                "Set a later one, or send the rest now."
+            ),
+            "deadline_at",
+        )
 
 
 def _no_deadline() -> InvalidInput:
@@ -118,6 +126,22 @@ def _no_deadline() -> InvalidInput:
             "choose “batch”."
         ),
         "deadline_at",
+    )
+
+
+def _cancels(config: ApiConfig) -> bool:
+    profile = profile_of(config)
+    return profile is None or profile.cancel != "none"
+
+
+def _no_cancel(config: ApiConfig) -> InvalidInput:
+    return InvalidInput(
+        translatable(
+            "Service: the provider of “%(alias)s” can't cancel a batch, so requests that it has taken can't be "
+            "sent by calls before the deadline. Choose “batch” or “now”.",
+            alias=config.alias,
+        ),
+        "service",
     )
 
 

@@ -8,19 +8,21 @@ import re
 import tomllib
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ..core import context
-from ..core.data_files import data_file
+from ..core.data_files import FileState, data_file, file_state
 from ..core.errors import ConfigurationError
 from ..core.messages import translatable
 from ..core.price_rules import HourRates, LongContext, PriceRules, Rate
 
 SHIPPED = data_file("prices.toml")
 OWN = "prices.toml"
+_FILES = 8  # that are kept parsed
 
 
 class KnownPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,20 +100,28 @@ def table() -> list[KnownPrice]:
     return [*_read(context.settings().instance / OWN), *_read(SHIPPED)]
 
 
-def _read(path: Path) -> list[KnownPrice]:
+def _read(path: Path) -> tuple[KnownPrice, ...]:
+    """The prices of a file, which is parsed again only once it has changed."""
     try:
-        text = path.read_text("utf-8")
+        state = file_state(path)
+        return (_parsed if state.settled else _parse)(path, state)
     except FileNotFoundError:
-        return []
+        return ()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             translatable("%(path)s: %(error)s.", path=path, error=error)
         ) from None
-    try:
-        return msgspec.convert(tomllib.loads(text), _Table, strict=False).price
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(
             translatable(
                 "%(path)s: %(error)s. Correct the file or remove it.", path=path, error=error
             )
         ) from None
+
+
+def _parse(path: Path, _state: FileState) -> tuple[KnownPrice, ...]:
+    table = tomllib.loads(path.read_text("utf-8"))
+    return tuple(msgspec.convert(table, _Table, strict=False).price)
+
+
+_parsed = lru_cache(_FILES)(_parse)  # errors are not kept

@@ -7,28 +7,59 @@ from urllib.parse import urlsplit
 from ..auth import audit_log
 from ..core import context
 from ..core.clock import now_ms
+from ..core.domain import WebhookFormat
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
+from ..runner import chat_webhooks
 from ..runner.notifier import HOOK_PREFIX
 from ..store.models import Delivery, Token, Webhook, database, lock_secrets
 from .validation import refusal
 
 
-def create(url: str, token: Token | None = None, chosen_only: bool = False) -> tuple[Webhook, str]:
+def create(
+    url: str,
+    token: Token | None = None,
+    chosen_only: bool = False,
+    format: str = "",
+    signing_secret: str = "",
+) -> tuple[Webhook, str]:
     """A webhook of all jobs, of those that ``token`` makes, or only of those that name it, and the
-    secret that its deliveries are signed with. Raises InvalidInput."""
+    secret that its deliveries are signed with; empty for a chat tool, whose own ``signing_secret`` is
+    used where it has one. Without ``format`` the host tells it. Raises InvalidInput."""
+    url = _valid(url)
+    kind = WebhookFormat(format) if format else chat_webhooks.format_of(url)
+    _check_secret(kind, signing_secret)
     secret = HOOK_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    is_chat = kind is not WebhookFormat.STANDARD
+    kept = f"{url}\n{signing_secret.strip()}" if is_chat else secret
     with database.atomic():  # see store/secrets.py
         lock_secrets()
         webhook = Webhook.create(
-            url=_valid(url),
-            secret_encrypted=context.vault().encrypt(secret),
+            url=masked(url) if is_chat else url,
+            secret_encrypted=context.vault().encrypt(kept),
             token=token,
             chosen_only=chosen_only,
+            format=kind,
             created_at=now_ms(),
         )
     audit_log.note("webhook.create", f"webhook {webhook.id}", urlsplit(url).hostname or "")
-    return webhook, secret
+    return webhook, "" if is_chat else secret
+
+
+def masked(url: str) -> str:
+    """The URL of a chat tool's bot as it is shown: who has the whole of it can post."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}/…{url[-4:]}"
+
+
+def _check_secret(kind: WebhookFormat, signing_secret: str) -> None:
+    if not signing_secret.strip() or kind in chat_webhooks.SIGNING:
+        return
+    if kind is WebhookFormat.STANDARD:
+        text = translatable("Signing secret: this webhook gets its own; leave it empty.")
+    else:
+        text = translatable("Signing secret: this chat tool signs nothing; leave it empty.")
+    raise InvalidInput(text, "signing_secret")
 
 
 def listed() -> list[Webhook]:

@@ -127,6 +127,7 @@ class ApiConfig(BaseModel):
     batch_api = TextField(default="")  # kind of the provider's own; empty: the gallery's, or none
     # {model: [limit of enqueued tokens, when it was found]} (store/batch_parts.py)
     batch_tokens = TextField(default="{}")
+    relearn_at = BigIntegerField(null=True)  # when a user last asked to find its limits again
 
 
 class SavedTemplate(BaseModel):
@@ -229,6 +230,7 @@ class Webhook(BaseModel):
     secret_encrypted = BlobField()
     token = ForeignKeyField(Token, null=True, on_delete="CASCADE")
     chosen_only = BooleanField(default=False)
+    format = CharField(default="standard")  # core/domain.WebhookFormat
     created_at = BigIntegerField()
     disabled_at = BigIntegerField(null=True)  # the receiver said that it is gone
 

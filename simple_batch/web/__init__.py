@@ -11,6 +11,7 @@ from . import (
     deleted_jobs,
     error_pages,
     filters,
+    first_steps,
     form_keys,
     health,
     i18n,
@@ -23,13 +24,16 @@ from . import (
     job_status,
     jobs,
     login,
+    navigation,
     new_draft,
     new_job,
     new_template,
     page_cache,
     part_words,
+    questions,
     reading_options,
     security,
+    speed_words,
     storage,
     templates,
     users,
@@ -39,7 +43,10 @@ from . import (
 def register(app: Flask) -> None:
     """Register all pages with the app."""
     page_cache.register(app)
-    for module in (security, form_keys, i18n, filters, job_status, part_words, error_pages):
+    for module in (
+        *(security, form_keys, i18n, filters, job_status, part_words, speed_words),
+        *(navigation, questions, error_pages),
+    ):
         module.register(app)
     for module in (
         jobs,
@@ -60,6 +67,7 @@ def register(app: Flask) -> None:
         connect,
         access,
         storage,
+        first_steps,
         login,
         users,
         audit,

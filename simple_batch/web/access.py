@@ -2,10 +2,11 @@
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 
 from ..auth import tokens
 from ..core import identity
-from ..core.domain import Role
+from ..core.domain import Role, WebhookFormat
 from ..core.errors import Conflict, InvalidInput
 from ..services import webhooks
 from .form_keys import once
@@ -14,6 +15,13 @@ from .labels import translated
 
 blueprint = Blueprint("access", __name__, url_prefix="/access")
 
+FORMATS = {
+    WebhookFormat.STANDARD: lazy_gettext("Event (Standard Webhooks)"),
+    WebhookFormat.SLACK: "Slack",
+    WebhookFormat.FEISHU: lazy_gettext("Feishu / Lark"),
+    WebhookFormat.DINGTALK: lazy_gettext("DingTalk"),
+    WebhookFormat.WECOM: lazy_gettext("WeCom"),
+}
 CHOSEN = -1  # in place of a token: only for jobs that name the webhook
 
 
@@ -72,7 +80,16 @@ def create_webhook():
         try:
             scope = form.token.data
             token = tokens.get(scope) if scope > 0 else None
-            webhook, secret = webhooks.create(form.url.data or "", token, scope == CHOSEN)
+            webhook, secret = webhooks.create(
+                form.url.data or "",
+                token,
+                scope == CHOSEN,
+                form.format.data or "",
+                form.signing_secret.data or "",
+            )
+            if not secret:
+                flash(_("Added “%(url)s”.", url=webhook.url), "success")
+                return redirect(url_for("access.index"), 303)
             return _page(made=(webhook.url, secret))
         except InvalidInput as error:
             blame(form, error)
@@ -89,6 +106,7 @@ def remove_webhook(webhook_id: int):
 
 def _offered(form: WebhookForm) -> WebhookForm:
     usable = [token for token in tokens.listed() if token.revoked_at is None]
+    form.format.choices = [("", _("as the host tells")), *FORMATS.items()]
     form.token.choices = [
         (0, _("all jobs")),
         (CHOSEN, _("only jobs that select it")),
@@ -101,6 +119,7 @@ def _page(token_form=None, webhook_form=None, made=None):
     page = render_template(
         "access.html",
         tokens=tokens.listed(identity.current().sees),
+        webhook_formats=FORMATS,
         webhooks=webhooks.listed() if identity.current().may(Role.ADMIN) else [],
         token_form=token_form or TokenForm(formdata=None),
         webhook_form=webhook_form or _offered(WebhookForm(formdata=None)),

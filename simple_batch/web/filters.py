@@ -1,8 +1,10 @@
 """Template filters: numbers, durations, money, times, sizes, and answers in Markdown, sanitised."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 import nh3
 from babel import Locale, numbers
@@ -132,7 +134,7 @@ def money(nano, currency: str = "USD") -> str:
     return f"{_SYMBOLS.get(currency, currency + ' ')}{text}"
 
 
-def cost_money(cost: dict) -> str:
+def cost_money(cost: Mapping[str, Any]) -> str:
     """Money from ``{"amount", "currency"}`` as insight gives it."""
     amount = cost["amount"]
     return money(None if amount is None else round(amount * NANO), cost["currency"])

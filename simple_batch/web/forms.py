@@ -25,7 +25,7 @@ from ..core.domain import Role
 from ..core.errors import ConfigurationError, InvalidInput
 from ..services import configs
 from ..services.config_fields import FIELDS, ConfigFields, usual_auth
-from ..services.fields import Field
+from ..services.fields import Field, Kind
 from ..services.job_option_fields import EDITABLE, OPTIONS, PARAMETERS, JobOptions
 from .form_fields import PageForm, WholeField
 from .labels import ROLES, translated
@@ -244,6 +244,8 @@ class WebhookForm(PageForm):
     """A new webhook."""
 
     url = StringField(_("URL"), [InputRequired()])
+    format = SelectField(_("Format"), default="")
+    signing_secret = StringField(_("Signing secret (optional)"))
     token = SelectField(_("For which jobs"), coerce=int, default=0)
 
 
@@ -263,8 +265,14 @@ class SettingsForm(_OptionsForm):
         return cls(formdata=None, data={**cls.shown_options(new), **data})
 
     def chosen(self, new: JobOptions) -> JobOptions:
-        """``new`` with what the form says of it."""
-        return msgspec.structs.replace(new, **self.entered_options())
+        """``new`` with what the form says of it. A moment that stands as it was shown, without its seconds, is
+        left as it is."""
+        kept = {
+            name: getattr(new, name)
+            for name, before in self.shown_options(new).items()
+            if self.options[name].kind is Kind.MOMENT and self[name].data == before
+        }
+        return msgspec.structs.replace(new, **{**self.entered_options(), **kept})
 
 
 def blame(form: PageForm, error: InvalidInput) -> None:

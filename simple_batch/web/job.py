@@ -182,6 +182,7 @@ def parts(job_id: int):
         now=now_ms(),
         unsent=batch_parts.UNSENT,
         counts_at_end=profile is not None and profile.counts_at_end,
+        cancels=profile is None or profile.cancel != "none",
         **common(job_id),
     )
 

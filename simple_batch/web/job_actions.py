@@ -10,7 +10,7 @@ from flask_babel import ngettext
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole, with_large_field
-from ..services import batch_service, drafts, job_creation, job_retry, jobs
+from ..services import batch_service, drafts, faster, job_creation, job_retry, jobs
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .deleted_jobs import flash_deleted
@@ -28,12 +28,15 @@ _SIMPLE = {
     "cancel": jobs.cancel,
     "reset": jobs.reset,
     "send_rest_now": batch_service.send_rest_now,
+    "try_faster": faster.try_faster,
 }
 
 
-@blueprint.post("/jobs/<int:job_id>/<any(pause, resume, cancel, reset, send_rest_now):action>")
+@blueprint.post(
+    "/jobs/<int:job_id>/<any(pause, resume, cancel, reset, send_rest_now, try_faster):action>"
+)
 def change(job_id: int, action: str):
-    """Pause, resume, cancel, reset, or send the rest now. With ``leave_out``, a job is resumed without these parameters."""
+    """Pause, resume, cancel, reset, send the rest now, or try faster. With ``leave_out``, a job is resumed without these parameters."""
     try:
         if action == "resume":
             jobs.resume(job_id, leave_out=request.form.getlist("leave_out"))

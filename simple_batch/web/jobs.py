@@ -13,6 +13,7 @@ from ..core.messages import translatable
 from ..core.request_input import page_number
 from ..services import configs, job_bin, job_retry, jobs
 from .deleted_jobs import flash_deleted
+from .first_steps import done_steps
 from .form_keys import once
 from .labels import translated
 
@@ -70,6 +71,8 @@ def index():
         "configs": configs.list_all(),
         "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
     }
+    if not counts and not context["filtered"]:
+        context["steps"] = done_steps()
     if request.headers.get("HX-Request"):
         page = render_template("jobs/table.html", **context)
     else:

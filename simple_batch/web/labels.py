@@ -59,6 +59,7 @@ AUDITED = {
     "job.edit": _("Job settings changed"),
     "job.pause": _("Job paused"),
     "job.send_rest_now": _("Rest of a job sent now"),
+    "job.try_faster": _("Learned limits forgotten"),
     "job.resume": _("Job resumed"),
     "job.cancel": _("Job cancelled"),
     "job.retry": _("Requests retried"),

@@ -80,9 +80,12 @@ def about_time(value: float) -> str:
     return gettext("%(count)s h", count=f"{round(value / 3600, 1):g}")
 
 
-def part_state(part: BatchPart) -> str:
-    """Where a part stands here."""
-    return str(STATES[PartState(part.state)])
+def part_state(part: BatchPart, cancels: bool) -> str:
+    """Where a part stands here; ``cancels``: the provider can end a batch before its time."""
+    state = PartState(part.state)
+    if state is PartState.CANCELLING and not cancels:
+        return gettext("goes on to its end: this provider can't cancel batches")
+    return str(STATES[state])
 
 
 def provider_word(status: str) -> str:

@@ -1,4 +1,4 @@
-// On every page: theme, menus, keyboard shortcuts, confirmation of what cannot be undone.
+// On every page: theme, menus, keyboard shortcuts.
 
 // Keeps the focus while a script replaces a part of the page: the same element gets it again, else the part.
 window.SimpleBatchFocus = (() => {
@@ -39,7 +39,9 @@ window.SimpleBatchPointer = (() => {
   const idle = async (part) => {
     for (;;) {
       const menu = part.querySelector("details.menu[open]");
-      if (menu) await new Promise((closed) => menu.addEventListener("toggle", closed, { once: true }));
+      const dialog = document.querySelector("dialog[open]"); // its question may be about this part
+      if (dialog) await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+      else if (menu) await new Promise((closed) => menu.addEventListener("toggle", closed, { once: true }));
       else if (pressed) await new Promise((go) => waiting.push(go));
       else return;
     }
@@ -56,18 +58,6 @@ window.SimpleBatchPointer = (() => {
     document.documentElement.dataset.bsTheme = next;
     document.dispatchEvent(new Event("themechange"));
   });
-  document.addEventListener("submit", (event) => {
-    // a form may have several buttons, and not all of them need a confirmation
-    const question = (event.submitter && event.submitter.dataset.confirm) || event.target.dataset.confirm;
-    if (question && !confirm(question)) event.preventDefault();
-  });
-
-  document.addEventListener("click", async (event) => {
-    const id = event.target.dataset && event.target.dataset.copy;
-    if (id) await navigator.clipboard.writeText(document.getElementById(id).textContent);
-  });
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
-
   // A menu closes at a click elsewhere, or at Escape, which gives the focus back.
   const openMenus = () => document.querySelectorAll("details.menu[open]");
   document.addEventListener("click", (event) => {
@@ -104,7 +94,7 @@ window.SimpleBatchPointer = (() => {
     k: () => follow("#walk [rel=prev]"),
   };
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || shortcuts.open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.target.closest("input, textarea, select, [contenteditable]")) return;
     const { key } = event;
     const first = before;

@@ -17,12 +17,12 @@
     put("done", number(done));
     put("total", number(c.total));
     put("elapsed", clock(p.elapsed_s));
-    put("eta", clock(p.eta_s));
+    put("eta", p.eta_range_s ? p.eta_range_s.map(clock).join("–") : clock(p.eta_s));
     put("rate", perSecond(p.requests_per_second));
     put("work", clock(p.work_left_s));
     put("unsent", c.cancelled ? `· ${words.wordUnsent.replace("{n}", number(c.cancelled))}` : "");
     const runs = p.status === "running";
-    const shown = { eta: runs, work: p.work_left_s !== null, rate: runs || p.requests_per_second > 0, first: p.first_token_ms.p50 !== null };
+    const shown = { eta: runs, ended: !runs, work: p.work_left_s !== null, rate: runs || p.requests_per_second > 0, first: p.first_token_ms.p50 !== null };
     for (const part of head.querySelectorAll("[data-shown]")) part.hidden = !shown[part.dataset.shown];
     for (const name of ["p50", "p95", "p99"]) put(name, latency(p[`${name}_ms`]));
     for (const name of ["p50", "p95"]) put(`first_${name}`, latency(p.first_token_ms[name]));
@@ -36,6 +36,7 @@
     put("cap", p.spend_cap === null ? "" : `· ${words.wordCap.replace("{money}", cost({ amount: p.spend_cap, currency: p.cost.currency }))}`);
     put("governor", governor(p.governor));
     put("parts", parts(p.parts));
+    window.SimpleBatchSpeed.show(p, cooldown);
     counts(c);
     outcomes(p.outcomes);
     bar(c);

@@ -104,7 +104,7 @@ ENDPOINTS = {
         "configs.edit configs.delete configs.forget configs.activate configs.deactivate configs.test "
         "configs.test_stored configs.models configs.known_prices configs.streams_off connect.choose "
         "connect.save connect.models connect.prices connect.connected connect.repair connect.report "
-        "connect.use_base_url access.create_webhook "
+        "connect.use_base_url access.create_webhook first_steps.run_demo "
         "access.remove_webhook"
     ),
     "Batch API": (

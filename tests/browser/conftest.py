@@ -151,7 +151,8 @@ def opened(browser, base_url: str, language: str = "en", **options):
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("console", lambda message: message.type == "error" and troubles.append(message.text))
-    page.on("dialog", lambda dialog: dialog.accept())
+    question = page.locator("#confirm[open]")
+    page.add_locator_handler(question, lambda: question.locator("[value=yes]").click())
     yield page
     context.close()
     assert [message for message in troubles if not any(part in message for part in EXPECTED)] == []

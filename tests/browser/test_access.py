@@ -82,7 +82,8 @@ def test_no_page_breaks_accessibility_or_is_wider_than_the_window(demo, theme):
 def test_what_opens_on_a_page_does_not_break_it_either(demo, theme):
     demo.emulate_media(color_scheme=theme)
     demo.goto("/jobs/1")
-    demo.locator("details.menu summary").first.click()
+    demo.locator("main details.menu summary").first.click()
+    demo.locator("#more-figures > summary").click()
     found = violations(demo)
     demo.goto("/jobs/1/errors")
     demo.locator("details.retry summary").first.click()
@@ -94,6 +95,23 @@ def test_what_opens_on_a_page_does_not_break_it_either(demo, theme):
     demo.keyboard.press("?")
     found += violations(demo)
     assert found == []
+
+
+@both_languages
+def test_on_a_narrow_screen_the_links_are_in_a_menu(demo, t):
+    demo.set_viewport_size({"width": 390, "height": 800})
+    demo.goto("/jobs/1")
+    links = demo.locator(".main-links")
+    expect(links).to_be_hidden()
+    demo.locator(".main-menu > summary").click()
+    here = demo.locator(".main-menu").get_by_role("link", name=t("Jobs"), exact=True)
+    expect(here).to_have_attribute("aria-current", "page")
+    assert violations(demo) == []
+    demo.locator(".main-menu").get_by_role("link", name=t("Compare"), exact=True).click()
+    demo.wait_for_url("**/compare")
+    demo.set_viewport_size({"width": 1024, "height": 800})
+    expect(links).to_be_visible()
+    expect(demo.locator(".main-menu")).to_be_hidden()
 
 
 @both_languages
@@ -127,7 +145,10 @@ def test_the_skip_link_comes_first_and_leads_to_the_content(demo):
 
 def test_dialogs_and_menus_give_the_focus_back(demo):
     demo.goto("/jobs/1")
-    for opener, shown in (("#help", "#shortcuts"), ("details.menu summary", ".menu-list")):
+    for opener, shown in (
+        ("#help", "#shortcuts"),
+        ("main details.menu summary", "main .menu-list"),
+    ):
         button = demo.locator(opener).first
         button.focus()
         demo.keyboard.press("Enter")

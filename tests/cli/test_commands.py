@@ -317,9 +317,9 @@ def test_flasks_own_commands_know_the_pages(instance):
 
 
 def test_a_demo_of_more_questions_than_there_are_asks_them_again(db, endpoint):
-    from simple_batch.cli import demo_run
+    from simple_batch.services import demo_job
 
-    job = demo_run.prepare(endpoint.base_url, 1500)
+    job = demo_job.prepare(endpoint.base_url, 1500)
     assert job.total == 1500
 
 

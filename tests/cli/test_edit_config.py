@@ -5,6 +5,9 @@ import sqlite3
 
 import pytest
 
+from simple_batch.services import configs
+from simple_batch.store.database import connected
+
 from .. import endpoint as e
 from .. import postgres
 from ..endpoint import MisbehavingEndpoint
@@ -199,6 +202,49 @@ def test_the_gallery_fills_a_connection_in(instance):
     assert config["base_url"].startswith("https://api.anthropic.com")
     assert (config["auth"], config["api_format"]) == ("x-api-key", "anthropic")
     assert "anthropic-version" in config["headers"]
+
+
+HEADER = "The key is sent in the header {}; --auth changes that."
+BEARER = "The key is sent as Authorization: Bearer; --auth changes that."
+
+
+def auth_of_config() -> str:
+    with connected():
+        return configs.get("a").auth
+
+
+def test_the_header_of_the_key_follows_the_api_format_and_is_said(app):
+    runner = app.test_cli_runner(env={"K": KEY})
+    new = ["add-config", "a", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"]
+    anthropic = ["--api-format", "anthropic"]
+    assert HEADER.format("x-api-key") in runner.invoke(args=[*new, *anthropic]).stderr
+    assert auth_of_config() == "x-api-key"
+    for options, auth, said in (
+        (["--api-format", "openai"], "bearer", BEARER),
+        ([*anthropic, "--auth", "api-key"], "api-key", ""),
+        (["--api-format", "openai"], "api-key", ""),  # it was chosen
+        (["--rpm", "5"], "api-key", ""),
+        (anthropic, "x-api-key", HEADER.format("x-api-key")),
+        (["--api-format", ""], "bearer", BEARER),
+    ):
+        done = runner.invoke(args=["edit-config", "a", *options])
+        assert done.exit_code == 0, done.output
+        assert ("The key is sent" in done.stderr, said in done.stderr) == (bool(said), True)
+        assert auth_of_config() == auth
+
+
+def test_test_config_says_where_a_refused_key_is_sent(app, add_config):
+    runner = app.test_cli_runner()
+    with MisbehavingEndpoint(e.error(401, "Incorrect API key provided.")) as endpoint:
+        add_config(endpoint.base_url, "a", auth="api-key", key=KEY)
+        done = runner.invoke(args=["test-config", "a"])
+        assert done.exit_code == 4
+        assert "The key is sent in the header api-key. To change that:" in done.stderr
+        assert "flask edit-config a --auth bearer|" in done.stderr
+        assert f"api-key: {KEY}\r\n" in endpoint.heads[-1]
+        assert runner.invoke(args=["edit-config", "a", "--no-key"]).exit_code == 0
+        done = runner.invoke(args=["test-config", "a"])
+        assert "flask edit-config a --key-stdin" in done.stderr
 
 
 def test_a_provider_brings_its_prices_unless_others_are_given(instance):

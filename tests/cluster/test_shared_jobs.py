@@ -12,6 +12,7 @@ from simple_batch.store.requeue import Changes
 
 from .. import endpoint as e
 from ..answers import NEEDED, MixedEndpoint
+from ..emulators import streams
 from ..emulators.caching import CachingEndpoint
 from ..emulators.rejecting import RejectingEndpoint
 from ..endpoint import AbsentEndpoint, EmbeddingEndpoint, MisbehavingEndpoint
@@ -117,6 +118,20 @@ def test_workers_learn_a_rejected_parameter_once(pair, alias):
     assert pair.counted(job_id) == (total, total, total)
     known = pair.do(lambda: adjusted_parameters.of_config(configs.get(alias)))
     assert sorted(one.parameter for one in known) == ["max_tokens", "temperature"]
+
+
+def test_answers_as_streams_are_read_by_workers(pair, alias):
+    total = 80
+    with MisbehavingEndpoint(streams.stream(*streams.says("yes"), wait_s=0.02)) as endpoint:
+        pair.add_config(endpoint.base_url, alias, concurrency=20, stream="always")
+        job_id = pair.make_job(questions(total), alias)
+        pair.wait_for(job_id)
+        assert [body.get("stream") for body in endpoint.bodies] == [True] * total
+    assert pair.counted(job_id) == (total, total, total)
+    told = "first_token_ms IS NOT NULL AND output_tokens = 3 AND attempts = 1"
+    query = f"SELECT count(*) FROM result WHERE job_id = %s AND {told}"
+    assert pair.ask(query, job_id)[0] == total
+    assert pair.do(insight.summary, job_id)["first_token_ms"]["p50"] > 0
 
 
 def test_import_failures_retry_another_way_reset_and_delete(pair, alias):

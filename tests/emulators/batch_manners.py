@@ -41,6 +41,8 @@ class BatchManner:
     counts_when: tuple[str, ...] = ()  # statuses with counts; empty: all
     expires: bool = True
     deletes_input: bool = False  # unless told not to
+    cancel_delete: bool = False  # DELETE on the batch cancels it, and nothing else does
+    bare_answers: bool = False  # a result is the answer, without status and body around it
 
 
 _MORE = ("input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after")
@@ -114,6 +116,9 @@ MANNERS: dict[str, BatchManner] = {
     ),
     # https://github.com/groq/groq-python, src/groq/types/batch_create_params.py: from 24h to 7d, 100 MB
     "groq": BatchManner(prefix="/openai/v1", windows=(24, 168)),
+    # https://inference-docs.cerebras.ai/capabilities/batch, …/api-reference/batch/cancel-batch (both read
+    # 2026-11-29); the least number of requests, 10, is not enforced here
+    "cerebras": BatchManner(max_bytes=200_000_000, cancel_delete=True, bare_answers=True),
     # https://docs.together.ai/reference/batch-create, …/batch-list, …/upload-file: {job}, an array, capitals,
     # ISO dates, no metadata; …/docs/inference/batch/tutorial: lines of custom_id and body
     "together": BatchManner(

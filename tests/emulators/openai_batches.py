@@ -101,7 +101,9 @@ class OpenAIBatches(BatchProvider):
             ("POST", f"{at}/batches", "post_batch"),
             ("GET", f"{at}/batches", "get_batches"),
             ("GET", f"{at}/batches/([^/]+)", "get_batch"),
-            ("POST", f"{at}/batches/([^/]+)/cancel", "post_cancel"),
+            ("DELETE", f"{at}/batches/([^/]+)", "post_cancel")
+            if manner.cancel_delete
+            else ("POST", f"{at}/batches/([^/]+)/cancel", "post_cancel"),
         ]
         self.expires_after_s = 86_400.0 if manner.expires else float("inf")
         self.tokens = [0, 0]  # billed: of input, of output
@@ -504,6 +506,8 @@ class OpenAIBatches(BatchProvider):
         else:
             body = self.error(fault.status, fault.message)
         status = fault.status if fault else 200
+        if self.manner.bare_answers:
+            return text, fault, _bare_result(row["custom_id"], fault is None, body)
         return text, fault, _result(row["custom_id"], status, body)
 
     def unanswered(self, batch: Batch, line: bytes, phase: str) -> bytes:
@@ -600,6 +604,11 @@ def _result(custom_id: str, status: int, body: Any) -> bytes:
     response = {"status_code": status, "request_id": "req_1", "body": body}
     row = {"id": "batch_req_1", "custom_id": custom_id, "response": response, "error": None}
     return _encode(row) + b"\n"
+
+
+def _bare_result(custom_id: str, succeeded: bool, body: Any) -> bytes:
+    row = {"custom_id": custom_id, "status": "succeeded" if succeeded else "failed"}
+    return _encode({**row, **({"response": body} if succeeded else body)}) + b"\n"
 
 
 def _in_window(given: Any, windows: tuple[int, int]) -> bool:

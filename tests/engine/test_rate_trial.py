@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from simple_batch.engine.rate_trial import RateTrial, Verdict
+from simple_batch.engine.rate_trial import RateTrial, Round, Verdict
 
 BEFORE = (None, {})
 
@@ -13,17 +13,18 @@ BEFORE = (None, {})
 def verdict(share_at, rate: float, alarm_share: float, seed: int = 1):
     """The verdict on an endpoint that refuses ``share_at(rate)`` of the calls, and the rate then."""
     chance, number, now = random.Random(seed), 0, 0.0
-    trial = RateTrial(BEFORE, number, alarm_share, rate, now)
+    seen = Round(rate, 50, round(50 * alarm_share))
+    trial = RateTrial(BEFORE, number, seen, rate, now)
     for _ in range(20_000):
         number, now = number + 1, now + 1 / rate
         if chance.random() < share_at(rate):
-            found = trial.refused(number)
+            found = trial.refused(number, now)
             if found is Verdict.SLOWER:
                 rate *= max(0.3, 1.0 - trial.share)
-                trial.begin_round(number, now)
+                trial.begin_round(number, now, rate)
             elif found is not Verdict.OPEN:
                 return found, rate
-        elif trial.passed(number):
+        elif trial.passed(number, now):
             return Verdict.LIMIT, rate
     raise AssertionError("no verdict")
 
@@ -46,14 +47,14 @@ def test_a_limit_is_none(tried):
 
 
 def test_a_rate_that_is_borne_passes_soon():
-    trial = RateTrial(BEFORE, 0, 0.5, 50.0, 0.0)
-    assert not trial.passed(5)
-    assert trial.passed(40)
+    trial = RateTrial(BEFORE, 0, Round(50.0, 20, 10), 50.0, 0.0)
+    assert not trial.passed(5, 0.1)
+    assert trial.passed(40, 0.8)
 
 
 def test_what_closes_says_nothing():
-    trial = RateTrial(BEFORE, 0, 0.5, 50.0, 0.0)
+    trial = RateTrial(BEFORE, 0, Round(50.0, 20, 10), 50.0, 0.0)
     for number in range(1, 4):
-        trial.refused(number)
+        trial.refused(number, number / 50)
     trial.skip(4, 1.0)
-    assert trial.refused(5) is Verdict.OPEN
+    assert trial.refused(5, 1.1) is Verdict.OPEN

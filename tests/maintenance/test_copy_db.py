@@ -51,6 +51,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 SECRET = "planted-pw-1"  # in the URL of the harness
+GATEWAY = "planted-gateway-1"  # a header and a query parameter of a connection
 FORMS = ("json", "jsonl", "csv", "openai", "requests")  # those whose bytes say nothing of the day
 REFERENCES = "SELECT conname FROM pg_constraint WHERE contype = 'f'"
 HUNG_UP = (  # the server of a client that was killed would notice only after what it is at
@@ -138,8 +139,13 @@ def waits(url: str, statement: str = 'COPY "result"%') -> bool:
 
 def use(app, endpoint, tmp_path, wait_for, add_config, make_job) -> dict[str, int]:
     """Use the program as users do over weeks; returns some of the jobs by kind."""
+    prices = {"input_price": Decimal(1), "output_price": Decimal("0.3")}
     add_config(
-        endpoint.base_url, concurrency=4, input_price=Decimal(1), output_price=Decimal("0.3")
+        endpoint.base_url,
+        concurrency=4,
+        secret_headers={"X-Gateway-Secret": GATEWAY},
+        secret_query={"code": GATEWAY},
+        **prices,
     )
     add_config(endpoint.base_url, alias="b", concurrency=2)
     made = {}
@@ -275,6 +281,8 @@ def test_a_used_installation_moves_there_and_back(
 
         result = copy(instance, database_url, target, "--json")
         assert result.returncode == 0, result.stderr
+        for moved_along in ("encryption.key", "secret headers", "prices.toml"):
+            assert moved_along in result.stderr
         found = json.loads(result.stdout)
         rows = {table["table"]: table["rows"] for table in found["tables"]}
         assert rows["request"] == rows["result"] + 200 - _finished(database_url, made["paused"])
@@ -282,6 +290,7 @@ def test_a_used_installation_moves_there_and_back(
         assert asked(target, "SELECT count(*) FROM request")[0][0] == rows["request"]
         assert exports(target, made) == files
         assert objects(instance, target) == before
+        assert all(GATEWAY.encode() not in secret for secret in _stored_secrets(target))
         _works(instance, target, made, endpoint)
 
         back = f"sqlite:///{tmp_path / 'back.db'}"
@@ -292,6 +301,16 @@ def test_a_used_installation_moves_there_and_back(
         assert objects(instance, back)["texts"] == before["texts"]
 
 
+def _stored_secrets(url: str) -> list[bytes]:
+    """What the copy has of the key and the secrets of the connection."""
+    ((key, secrets),) = asked(
+        url, "SELECT key_encrypted, secrets_encrypted FROM api_config WHERE id = 1"
+    )
+    assert key
+    assert secrets
+    return [bytes(key), bytes(secrets)]
+
+
 def _finished(url: str, job_id: int) -> int:
     with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
         query = f"SELECT count(*) FROM result WHERE job_id = {job_id}"
@@ -299,8 +318,8 @@ def _finished(url: str, job_id: int) -> int:
 
 
 def _works(instance: Path, url: str, made: dict[str, int], endpoint) -> None:
-    """Checks that the paused job continues to its end, new rows get new numbers, and texts are
-    found."""
+    """Checks that the paused job continues to its end with the key and the secrets of its connection,
+    new rows get new numbers, and texts are found."""
     calls, left = endpoint.calls, 200 - _on_server(url, made["paused"])
     app = create_app(
         DATABASE_URL=url, INSTANCE_PATH=str(instance), LOG_DIR="", REQUEST_CACHE_FLUSH_INTERVAL=0.02
@@ -312,6 +331,10 @@ def _works(instance: Path, url: str, made: dict[str, int], endpoint) -> None:
             jobs.resume(made["paused"])
         wait_until(lambda: _succeeded(made["paused"]) == 200)
         assert endpoint.calls == calls + left  # nothing is asked twice
+        for head in endpoint.heads[calls:]:
+            assert f"?code={GATEWAY} " in head
+            assert f"x-gateway-secret: {GATEWAY}\r\n" in head.lower()
+            assert "authorization: bearer sk-planted-0123456789\r\n" in head.lower()
         wait_until(lambda: _indexed(made["plain"]))
         with connected():
             assert search.find(made["plain"], "question 17", -1, 10) == ([16], False)

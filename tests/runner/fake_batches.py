@@ -31,6 +31,7 @@ class FakeBatches:
     raise. ``ends_after`` looks a batch is completed."""
 
     counts_at_end = False
+    cancels = True
 
     def __init__(
         self,

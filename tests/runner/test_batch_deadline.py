@@ -1,5 +1,6 @@
 """A job with a deadline gives up its batches in time, and sends what is left by calls."""
 
+import msgspec
 import pytest
 
 from simple_batch.core.clock import now_ms
@@ -7,12 +8,13 @@ from simple_batch.core.domain import PartState
 from simple_batch.runner import batch_deadline
 from simple_batch.runner.batch_clients import BatchClients
 from simple_batch.runner.batch_deadline import CANCEL_S, DeadlinePlan, part_seconds, planned_seconds
-from simple_batch.services import jobs
+from simple_batch.services import job_options, jobs
 from simple_batch.store import part_history
 from simple_batch.store.database import connected
 from simple_batch.store.models import BatchPart, Job, JobEvent, database
 from simple_batch.store.part_history import Took
 
+from ..conftest import wait_until
 from .fake_batches import FakeBatches
 
 COUNT = 40
@@ -116,6 +118,23 @@ def test_a_deadline_far_away_changes_nothing(job_with_deadline, start, wait_for,
     job = wait_for(job_id, "completed")
     assert (job.succeeded, job.rest_now_at) == (COUNT, None)
     assert [len(batch["run"]) for batch in provider.batches()] == [COUNT]
+
+
+def test_a_deadline_that_is_brought_forward_while_a_batch_is_open(
+    job_with_deadline, start, wait_for, provider
+):
+    provider.held = True
+    job_id = job_with_deadline(12 * 3600.0)
+    resumed(job_id)
+    wait_until(provider.batches)
+    with connected():
+        now = job_options.of(jobs.get(job_id))
+        soon = now_ms() + round(1000 * (CANCEL_S + batch_deadline.LEAST_S))
+        jobs.edit(job_id, msgspec.structs.replace(now, deadline_at=soon))
+    job = wait_for(job_id, "completed")
+    assert (job.succeeded, job.rest_now_reason) == (COUNT, "deadline")
+    (batch,) = provider.batches()
+    assert batch["state"] == "cancelled"
 
 
 def test_how_long_a_batch_takes():

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from simple_batch.core.domain import GovernorState
+from simple_batch.core.domain import GovernorState, LimitedBy
 from simple_batch.runner import live_state
 from simple_batch.runner.live_state import ConfigLive, LiveState
 
@@ -23,6 +23,24 @@ def test_sums_and_the_longest_cooldown():
         10, 4, True, cooldown_s=3.0, reason="rate_limit", rpm_learned=60
     )
     assert found.configs is None
+
+
+def test_a_learned_rate_is_that_of_all_runs_together():
+    learned = GovernorState(5, 5, True, rpm_learned=600, limited_by=LimitedBy.LEARNED_REQUESTS,
+                            limited_to=600)  # fmt: skip
+    found = live_state.merged([state(governor=learned), state(governor=learned)]).governor
+    assert (found.rpm_learned, found.limited_by, found.limited_to) == (
+        600,
+        "learned_requests",
+        600,
+    )
+
+
+def test_each_run_has_its_share_of_a_learned_concurrency():
+    full = GovernorState(8, 8, True, limited_by=LimitedBy.LEARNED_CONCURRENCY, limited_to=8)
+    idle = GovernorState(12, 3, True)
+    found = live_state.merged([state(governor=idle), state(governor=full)]).governor
+    assert (found.limit, found.limited_by, found.limited_to) == (20, "learned_concurrency", 20)
 
 
 def test_a_config_is_down_where_all_found_it_so():

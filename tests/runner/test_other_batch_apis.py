@@ -3,9 +3,11 @@
 import pytest
 
 from simple_batch.runner import batch_jobs, batch_run
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, BatchLine, BatchPart, Job, Result
 
+from ..conftest import wait_until
 from ..emulators import batch_base as base
 from ..emulators.anthropic_batches import AnthropicBatches
 from ..emulators.gemini_batches import GeminiBatches
@@ -68,3 +70,24 @@ def test_a_job_whose_first_creation_is_not_answered(provider, run, wait_for):
             assert all(row.input_tokens for row in rows)
             assert [part.requests for part in BatchPart.select().order_by(BatchPart.id)] == [6, 1]
             assert BatchLine.select().count() == 0
+
+
+def test_a_batch_that_cannot_be_cancelled_goes_on_to_its_end_and_says_so(run, client, wait_for):
+    with OpenRouterBatches() as emulator:
+        emulator.polls_to_finish = None
+        job_id = run(emulator, "openrouter", 4)
+
+        def open_part():
+            with connected():
+                return BatchPart.get_or_none(BatchPart.state == "open")
+
+        wait_until(open_part)
+        with connected():
+            jobs.cancel(job_id)
+        says = "this provider can&#39;t cancel batches"
+        wait_until(lambda: says in client.get(f"/jobs/{job_id}/events").text)
+        page = client.get(f"/jobs/{job_id}/parts").text
+        assert "goes on to its end: this provider" in page and "being cancelled" not in page
+        emulator.polls_to_finish = 1
+        job = wait_for(job_id, "cancelled")
+        assert job.succeeded == emulator.billed.total()

@@ -78,6 +78,8 @@ def test_opening_again_applies_nothing(tmp_path):
         "0040_batch_parts",
         "0041_batch_tokens",
         "0042_spend_needed",
+        "0045_relearn",
+        "0046_webhook_format",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []

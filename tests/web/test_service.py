@@ -7,16 +7,18 @@ import pytest
 
 from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import PartState
-from simple_batch.services import importer
+from simple_batch.services import importer, jobs
 from simple_batch.store.database import connected
-from simple_batch.store.models import BatchPart, Job
+from simple_batch.store.models import ApiConfig, BatchPart, Job
 
+from . import hostile
 from .test_job_analysis import launch_fields
 from .test_pages import staged, token
 
 PRICES = {"input_price": Decimal(2), "output_price": Decimal(8)}
 LINES = [{"custom_id": f"q{n}", "method": "POST", "url": "/v1/chat/completions",
           "body": {"messages": [{"role": "user", "content": "hi"}]}} for n in range(3)]  # fmt: skip
+HOUR_MS = 3_600_000
 TIME = "%Y-%m-%dT%H:%M"
 
 
@@ -145,3 +147,58 @@ def test_an_endpoint_that_the_batch_api_has_not_is_named(client, add_config):
     lines = [{**line, "url": "/v1/embeddings", "body": {"input": "x"}} for line in LINES]
     page = client.get(staged(client, *lines)).text
     assert "takes no requests to /v1/embeddings, only to /v1/chat/completions" in page
+
+
+def test_batches_that_cannot_be_cancelled_are_not_for_batch_then_now(client, add_config):
+    config = add_config("http://127.0.0.1:1/v1", batch_api="openrouter")
+    fields = {"service": "batch-then-now", "deadline_at": hours_on(90)}
+    answer = launched(client, staged(client, *LINES), config, **fields)
+    assert answer.status_code == 400 and "cancel a batch, so requests" in answer.text
+
+
+@pytest.fixture
+def by_deadline(client, add_config, make_job) -> int:
+    """A held job of batches, then calls before a deadline with seconds; returns its id."""
+    add_config("http://127.0.0.1:1/v1", batch_api="openai")
+    return make_job(2, hold=True, service="batch-then-now", deadline_at=now_ms() + 30 * HOUR_MS + 1)
+
+
+def deadline_of(job_id: int) -> int | None:
+    with connected():
+        return jobs.get(job_id).deadline_at
+
+
+def settings(client, job_id: int, **changes):
+    """Save the page *Edit* as a browser sends it, with some fields changed."""
+    path = f"/jobs/{job_id}/settings"
+    fields = hostile.Forms(path, client.get(path).text).found[path]
+    return client.post(path, data={**fields, **changes})
+
+
+def test_the_deadline_of_batch_then_now_can_be_changed_and_not_removed(client, by_deadline):
+    before = deadline_of(by_deadline)
+    for language, words in (("en", "so it needs one. Set a later one"), ("zh", "需要截止时间")):
+        client.set_cookie("lang", language)
+        refused = settings(client, by_deadline, deadline_at="", name="another")
+        assert refused.status_code == 400 and words in refused.text
+    assert deadline_of(by_deadline) == before
+    assert settings(client, by_deadline, deadline_at=hours_on(-1)).status_code == 400
+    assert settings(client, by_deadline, deadline_at=hours_on(60)).status_code == 303
+    assert deadline_of(by_deadline) - before == pytest.approx(30 * HOUR_MS, abs=120_000)
+
+
+def test_a_deadline_that_is_left_as_it_stands_keeps_its_seconds(client, by_deadline):
+    before = deadline_of(by_deadline)
+    assert settings(client, by_deadline, name="another").status_code == 303
+    with connected():
+        job = jobs.get(by_deadline)
+        assert (job.name, job.deadline_at) == ("another", before)
+
+
+def test_a_command_that_changes_the_cap_keeps_the_deadline(app, client, by_deadline):
+    before = deadline_of(by_deadline)
+    with connected():
+        ApiConfig.update(**PRICES, batch_discount=0.5).execute()
+    done = app.test_cli_runner().invoke(args=["resume-job", str(by_deadline), "--spend-cap", "5"])
+    assert done.exit_code == 0, done.output
+    assert deadline_of(by_deadline) == before

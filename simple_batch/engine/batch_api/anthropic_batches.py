@@ -79,6 +79,7 @@ class AnthropicBatches:
 
     inline = True
     counts_at_end = True
+    cancels = True
 
     def __init__(self, endpoint: Endpoint, settings: Settings, profile: BatchProfile):
         self._calls = BatchCalls(_opened(endpoint), settings)

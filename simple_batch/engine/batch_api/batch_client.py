@@ -134,11 +134,13 @@ class ResultsCutOff(Exception):
 
 class BatchClient(Protocol):
     """Speaks one provider's batch API for one config. ``counts_at_end``: its counters move only when a
-    batch ends. ``inline``: requests go with the call that creates the batch, no file is uploaded."""
+    batch ends. ``inline``: requests go with the call that creates the batch, no file is uploaded.
+    ``cancels``: the provider can end a batch before its time."""
 
     limits: BatchLimits
     counts_at_end: bool
     inline: bool
+    cancels: bool
 
     def line(self, line_id: str, url: str, body: bytes) -> bytes:
         """One line of the input, without a line break. ``line_id`` matches ``[A-Za-z0-9_-]{1,64}``.
@@ -168,7 +170,7 @@ class BatchClient(Protocol):
         ...
 
     def cancel(self, batch_id: str) -> None:
-        """Ask for an end. A batch that has ended already is no error."""
+        """Ask for an end, where the provider can be asked. A batch that has ended already is no error."""
         ...
 
     def download(self, batch: RemoteBatch, folder: Path) -> list[Path]:

@@ -68,6 +68,7 @@ class GeminiBatches:
 
     inline = False
     counts_at_end = False
+    cancels = True
 
     def __init__(self, endpoint: Endpoint, settings: Settings, profile: BatchProfile):
         endpoint = _opened(endpoint)

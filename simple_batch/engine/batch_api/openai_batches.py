@@ -36,12 +36,17 @@ from .client_calls import (
 from .openai_lines import line_result
 from .profiles import BatchProfile
 
+_CHAT = "/v1/chat/completions"
 PAGE = 100  # the most batches that OpenAI gives at once
 MAX_PAGES = 1_000
 _OPTIONAL = {"metadata", "output_expires_after", "completion_window"}
 PROCESSING_S, PROCESSING_LOOKS = 1.0, 30
 _PROCESSING = ("pending", "running", "notrunning", "processing")  # statuses of a file, of Azure
 _BROKEN = ("error", "failed", "cancelled", "deleted")  # statuses of a file that was not taken
+
+
+class _Model(msgspec.Struct):
+    model: Any = ""
 
 
 class OpenAIBatches:
@@ -54,10 +59,14 @@ class OpenAIBatches:
         self._calls = BatchCalls(endpoint, settings)
         self.limits = profile.limits
         self.counts_at_end = profile.counts_at_end
+        self.cancels = profile.cancel != "none"
+        self._test = b'"%s"' % profile.test_model.encode() if profile.test_model else None
         self._lines: dict[str, bytes] = {}  # by url: what stands between an id and a body
         self._left_out: set[str] = set()  # fields that the endpoint rejects
 
     def line(self, line_id: str, url: str, body: bytes) -> bytes:
+        if self._test is not None and self._test in body:
+            url = self._url(url, _model_of(body))
         between = self._lines.get(url)
         if between is None:
             between = self._lines[url] = self._between(url)
@@ -117,8 +126,11 @@ class OpenAIBatches:
         return batch_of(self._calls.get(f"/batches/{_quoted(batch_id)}"))
 
     def cancel(self, batch_id: str) -> None:
-        path = f"/batches/{_quoted(batch_id)}/cancel"
-        cancel_unless_ended(self, batch_id, lambda: self._calls.post(path))
+        path = f"/batches/{_quoted(batch_id)}"
+        if self._profile.cancel == "post":
+            cancel_unless_ended(self, batch_id, lambda: self._calls.post(f"{path}/cancel"))
+        elif self._profile.cancel == "delete":
+            cancel_unless_ended(self, batch_id, lambda: self._calls.delete(path))
 
     def download(self, batch: RemoteBatch, folder: Path) -> list[Path]:
         return download_all(batch, folder, self._download)
@@ -145,7 +157,8 @@ class OpenAIBatches:
     def _creation(self, part: PartInput, file_id: str | None) -> dict[str, Any]:
         """The body of the call that creates a batch."""
         profile = self._profile
-        body: dict[str, Any] = {"input_file_id": file_id, "endpoint": profile.url(part.url)}
+        url = profile.url(self._url(part.url, part.model))
+        body: dict[str, Any] = {"input_file_id": file_id, "endpoint": url}
         window = profile.window(part.within_h)
         if window is not None:
             body["completion_window"] = window
@@ -156,6 +169,11 @@ class OpenAIBatches:
             body["output_expires_after"] = kept
         body.update(profile.create)
         return {name: value for name, value in body.items() if name not in self._left_out}
+
+    def _url(self, url: str, model: str) -> str:
+        """The url of a request, which is another one for the provider's model for tests."""
+        profile = self._profile
+        return profile.test_url if url == _CHAT and model == profile.test_model else url
 
     def _between(self, url: str) -> bytes:
         """What stands between the id and the body of a line."""
@@ -208,6 +226,10 @@ class OpenAIBatches:
 def _has_more(answer: Any) -> bool:
     """Whether there may be another page. A bare array is everything."""
     return isinstance(answer, dict) and answer.get("has_more") is not False
+
+
+def _model_of(body: bytes) -> str:
+    return str(msgspec.json.decode(body, type=_Model).model)
 
 
 def _file_name(part: PartInput) -> str:

@@ -1,7 +1,8 @@
 """Lines of result files in OpenAI's form.
 
 Seen besides OpenAI's own: ``status_code`` 0 (threads of OpenAI's community), a body that is JSON as text,
-an error that is a text, an answer without ``response`` around it.
+an error that is a text, an answer without ``response`` around it, an answer as the ``response``
+(Cerebras, https://inference-docs.cerebras.ai/capabilities/batch, read 2026-11-29).
 """
 
 from typing import Any
@@ -43,9 +44,14 @@ class _LenientLine(msgspec.Struct):
     error: msgspec.Raw = _NONE
 
 
+class _RawLine(msgspec.Struct):
+    response: msgspec.Raw = _NONE
+
+
 _line = msgspec.json.Decoder(_Line).decode
 _lenient = msgspec.json.Decoder(_LenientLine).decode
 _any = msgspec.json.Decoder().decode
+_raw = msgspec.json.Decoder(_RawLine).decode
 
 
 def line_result(line: bytes) -> LineResult:
@@ -56,7 +62,20 @@ def line_result(line: bytes) -> LineResult:
     line_id = found.custom_id if isinstance(found.custom_id, str | int) else ""
     if found.response is None:
         return _without_answer(str(line_id), bytes(found.error))
+    if found.response.status_code is None and not bytes(found.response.body):
+        answer = _answer_in(line)
+        if answer is not None:
+            return LineResult(str(line_id), Reply(200, {}, answer))
     return _with_response(str(line_id), found.response, bytes(found.error))
+
+
+def _answer_in(line: bytes) -> bytes | None:
+    """The ``response`` of a line if it is itself the answer."""
+    try:
+        response = bytes(_raw(line).response)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return response if b'"object"' in response and not _is_error(response) else None
 
 
 def _decoded(line: bytes) -> _Line | _LenientLine | None:

@@ -20,6 +20,7 @@ KINDS: dict[str, Callable[[Endpoint, Settings, BatchProfile], BatchClient]] = {
     "openai": OpenAIBatches,
     "openrouter": OpenRouterBatches,
 }
+_WITHOUT_CANCEL = "openrouter"
 # an endpoint of which nothing is known gets parts that all known providers of OpenAI's form would take
 _MOST_REQUESTS = 5_000
 _MOST_BYTES = 100_000_000
@@ -41,4 +42,9 @@ def profile_to_use(endpoint: Endpoint, kind: str = "") -> BatchProfile | None:
     known = profile_of(endpoint.provider)
     if not wanted or (known is not None and known.kind == wanted):
         return known
-    return BatchProfile(kind=wanted, max_requests=_MOST_REQUESTS, max_bytes=_MOST_BYTES)
+    return BatchProfile(
+        kind=wanted,
+        max_requests=_MOST_REQUESTS,
+        max_bytes=_MOST_BYTES,
+        cancel="none" if wanted == _WITHOUT_CANCEL else "post",
+    )

@@ -43,6 +43,7 @@ class OpenRouterBatches(OpenAIBatches):
     def __init__(self, endpoint: Endpoint, settings: Settings, profile: BatchProfile):
         super().__init__(endpoint, settings, profile)
         self.limits = profile.inline_limits(_AROUND, MARK_ROOM)
+        self.cancels = False
 
     def line(self, line_id: str, url: str, body: bytes) -> bytes:
         if _INLINE_DATA.search(body):

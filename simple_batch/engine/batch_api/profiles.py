@@ -2,7 +2,7 @@
 
 import tomllib
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,7 +21,8 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     OpenAI's begin with /v1. ``upload_path`` is where files are uploaded, with ``purpose`` and, if
     ``send_file_name``, their name. ``bare_lines``: a line has no method and no url. ``send_window`` is False
     where a batch is created without a window, ``metadata`` where it can have none; ``create`` are further
-    fields of the call that creates it. ``input_expires_s`` and ``output_expires_s``: seconds that files are
+    fields of the call that creates it. ``cancel``: the method of the call that cancels one, none where there is
+    no such call. Chat requests to ``test_model`` have ``test_url`` in place of theirs. ``input_expires_s`` and ``output_expires_s``: seconds that files are
     kept, where this can be asked for."""
 
     kind: str
@@ -43,6 +44,9 @@ class BatchProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     send_window: bool = True
     metadata: bool = True
     create: dict[str, Any] = {}
+    cancel: Literal["post", "delete", "none"] = "post"
+    test_model: str = ""
+    test_url: str = ""
     input_expires_s: int | None = None
     output_expires_s: int | None = None
     counts_at_end: bool = False

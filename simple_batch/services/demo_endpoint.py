@@ -3,7 +3,7 @@
 For the demo, so that a batch can be run without a key, and for tests. It
 answers chat completions, responses, completions, embeddings, moderations, image
 generations and the list of models, at a chosen speed and with a chosen share of
-faults.
+faults. Texts are answered as streams where the request asks for one.
 """
 
 import base64
@@ -15,14 +15,18 @@ import re
 import time
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 
 import gevent
 from gevent.pywsgi import WSGIServer
+
+from . import demo_stream
 
 MODEL = "demo-model"
 DIMENSIONS = 16  # of an embedding where the request names none
 MOST_DIMENSIONS = 4_096
 MOST_INPUTS = 2_048
+_PAUSE = 0.01  # between two events of a stream, as a share of the latency
 _HARMFUL = {"violence": r"\b(kill|attack|bomb)\b|杀|炸", "hate": r"\bhate\b|仇恨"}
 # A picture of one pixel.
 _PNG = (
@@ -96,9 +100,11 @@ class DemoEndpoint:
         self.in_flight += 1
         try:
             status, body, headers = self._answer(environ, path)
+            self.stats[status] += 1
+            if isinstance(body, Iterator):
+                return self._send_stream(body, start_response)
         finally:
             self.in_flight -= 1
-        self.stats[status] += 1
         payload = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
         headers = [
             ("Content-Type", "application/json"),
@@ -107,6 +113,14 @@ class DemoEndpoint:
         ]
         start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
         return [payload]
+
+    def _send_stream(self, events: Iterator[bytes], start_response) -> list[bytes]:
+        """Send events one by one; the first one has waited as long as a whole answer does."""
+        write = start_response("200 OK", [("Content-Type", "text/event-stream; charset=utf-8")])
+        for event in events:
+            write(event)
+            gevent.sleep(self._latency * _PAUSE)
+        return []
 
     def _answer(self, environ, path: str):
         if self._key and environ.get("HTTP_AUTHORIZATION") != f"Bearer {self._key}":
@@ -129,7 +143,10 @@ class DemoEndpoint:
         if refused:
             return refused
         try:
-            return 200, handler(self, body), []
+            demo_stream.check_options(body)
+            answer = handler(self, body)
+            as_events = demo_stream.EVENTS.get(path) if body.get("stream") is True else None
+            return 200, as_events(answer, body) if as_events else answer, []
         except ValueError as error:
             return _error(400, str(error), "invalid_request_error")
 
@@ -174,13 +191,13 @@ class DemoEndpoint:
         text = _said(body.get("messages") or [])
         answer = _reply_to(text)
         message = {"role": "assistant", "content": answer}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return self._completion("chat.completion", "chatcmpl", body, choice, text, answer)
 
     def complete(self, body: dict) -> dict:
         text = str(body.get("prompt", ""))
         answer = _reply_to(text)
-        choice = {"index": 0, "text": answer, "finish_reason": "stop"}
+        choice = {"index": 0, "text": answer, "logprobs": None, "finish_reason": "stop"}
         return self._completion("text_completion", "cmpl", body, choice, text, answer)
 
     def embed(self, body: dict) -> dict:
