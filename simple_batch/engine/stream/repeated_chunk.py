@@ -7,12 +7,12 @@ that follow one another are read at once.
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import itemgetter
 
 import msgspec
 
 _AT_ONCE = 64  # chunks
-_SOUGHT = 12  # characters
 # what a JSON string has no need to escape, and what must go the longer way: halves of surrogate pairs
 _PLAIN = str.maketrans("", "", '"\\' + "".join(map(chr, range(32))))
 _STRING = re.compile(r'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+').fullmatch
@@ -23,13 +23,17 @@ _encode = msgspec.json.Encoder().encode
 class RepeatedChunk:
     """The pattern of one chunk; ``write`` takes the texts of those that follow it. ``used``: some did."""
 
-    __slots__ = ("_after", "_before", "_between", "_stop", "_write", "used")
+    __slots__ = ("_after", "_before", "_begins", "_between", "_cut", "_ends",
+                 "_line", "_lines", "_write", "used")  # fmt: skip
 
     def __init__(self, before: str, after: str, write: Callable[[str], object]):
-        after += "\n\n"
-        # a short string is found several times as fast as all of what stands behind the text
-        self._before, self._after, self._stop = before, after[:-_SOUGHT], after[-_SOUGHT:]
-        self._between = after + before
+        self._before, self._after = before, after + "\n\n"
+        self._between = self._after + before
+        # an event has ``_lines`` lines; the text stands in the one with the index ``_line``
+        self._line, self._lines = before.count("\n"), self._between.count("\n")
+        self._begins = before.rpartition("\n")[2]
+        self._ends = self._after.partition("\n")[0]
+        self._cut = itemgetter(slice(len(self._begins), -len(self._ends)))
         self._write = write
         self.used = False
 
@@ -39,43 +43,42 @@ class RepeatedChunk:
         if not lines.startswith(self._before, at):
             return at
         texts = self._texts(lines, at)
-        text, count = _strings(texts)
-        if not count:
+        text = "".join(texts)
+        if len(text.translate(_PLAIN)) != len(text):
+            texts = list(itertools.takewhile(_STRING, texts))
+            text = "".join(texts)
+        if not texts:
             return at
         self.used = True
-        self._write(text)
-        return at + sum(map(len, texts[:count])) + count * len(self._between)
+        self._write(_decode(f'"{text}"') if "\\" in text else text)
+        return at + len(text) + len(texts) * len(self._between)
 
     def _texts(self, lines: str, at: int) -> list[str]:
         """What stands in the place of the text in the chunks like this one that begin at ``at``."""
-        chunks = lines[at:].split(self._stop, _AT_ONCE)[:-1]
-        while chunks and not self._matches(chunks[-1]):
-            chunks.pop()
-        before, after = len(self._before), len(self._after)
-        texts = [chunk[before : len(chunk) - after] for chunk in chunks]
-        begin = at + before
-        joined = self._between.join(texts)
-        if lines[begin : begin + len(joined)] == joined:
+        # a single character is found several times as fast as what stands between two texts
+        pieces = lines[at:].split("\n", _AT_ONCE * self._lines)[:-1]
+        end = len(pieces) // self._lines * self._lines
+        found = pieces[self._line : end : self._lines]
+        while found and not self._has_text(found[-1]):
+            found.pop()
+        texts = list(map(self._cut, found))
+        if lines.startswith(self._between.join(texts) + self._after, at + len(self._before)):
             return texts
-        alike = len(list(itertools.takewhile(self._matches, chunks)))
-        return texts[:alike]
+        return list(self._one_by_one(pieces))
 
-    def _matches(self, chunk: str) -> bool:
-        return (
-            chunk.startswith(self._before)
-            and chunk.endswith(self._after)
-            and len(chunk) >= len(self._before) + len(self._after)
-        )
+    def _has_text(self, line: str) -> bool:
+        least = len(self._begins) + len(self._ends)
+        return len(line) >= least and line.startswith(self._begins) and line.endswith(self._ends)
 
-
-def _strings(pieces: list[str]) -> tuple[str, int]:
-    """The text of the first pieces that are JSON strings, and their number."""
-    text = "".join(pieces)
-    if len(text.translate(_PLAIN)) == len(text):
-        return text, len(pieces)
-    count = next((n for n, piece in enumerate(pieces) if not _STRING(piece)), len(pieces))
-    text = "".join(pieces[:count])
-    return (_decode(f'"{text}"') if "\\" in text else text), count
+    def _one_by_one(self, pieces: list[str]) -> Iterator[str]:
+        """The texts of the chunks like this one that these lines begin with."""
+        before, after = len(self._before), len(self._after)
+        for begin in range(0, len(pieces) - self._lines + 1, self._lines):
+            chunk = "\n".join(pieces[begin : begin + self._lines]) + "\n"
+            alike = chunk.startswith(self._before) and chunk.endswith(self._after)
+            if not alike or len(chunk) < before + after:
+                return
+            yield chunk[before : len(chunk) - after]
 
 
 def repeated_chunk(
