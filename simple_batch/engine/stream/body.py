@@ -134,7 +134,12 @@ class StreamBody:
 
     def _begun_with(self, block: bytes) -> bytes:
         """Find out what the first bytes begin; returns those to be taken up."""
-        self._plain += block if self._plain else block.lstrip(_BLANK)
+        if not self._plain:
+            block = block.lstrip(_BLANK)
+            self._is_stream = _is_stream(block) if self._status < 300 else False
+            if self._is_stream:
+                return block
+        self._plain += block
         self._is_stream = _is_stream(self._plain) if self._status < 300 else False
         if not self._is_stream:
             return b""
@@ -154,8 +159,10 @@ class StreamBody:
     def _take_rest(self) -> None:
         """An event that lacks only the empty line behind it counts, if it is whole: some endpoints
         end so."""
+        if self.ended or not self._parser.size:
+            return
         event = self._parser.rest()
-        if event is None or self.ended or not _is_whole(event.data):
+        if event is None or not _is_whole(event.data):
             return
         self._parser = EventParser()
         self._read(event.lines + "\n\n")

@@ -7,6 +7,7 @@ call goes the longer way.
 """
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -67,6 +68,10 @@ class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 # fields of a chunk that are the answer's, of which the last one counts that is not null
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")
+_head = attrgetter(*_HEAD)
+_TEXT_NAMES = ("text", "content", "reasoning_content", "reasoning", "refusal")  # of _Choice, _Delta
+_texts = attrgetter(*_TEXT_NAMES[1:])
+_NO_USAGE = frozenset({b"", b"null"})
 _NOTHING = _Delta()
 _chunk = msgspec.json.Decoder(_Chunk).decode
 _any = msgspec.json.Decoder().decode
@@ -120,6 +125,7 @@ class CompletionsReader:
         self._of_text = of_text
         self._asked = choices
         self._head: dict[str, Any] = {}
+        self._last_head: tuple[Any, ...] = ()
         self._choices: dict[int, _ChoiceParts] = {}
         self._usage: Any = None
         self._chunks = self._long_ways = self._unused_patterns = 0
@@ -175,31 +181,29 @@ class CompletionsReader:
             self._take(event.data)
             return
         self._long_ways = 0
-        for name in _HEAD:
-            value = getattr(chunk, name)
-            if value is not None:
-                self._head[name] = value
+        head = _head(chunk)
+        if head != self._last_head:  # nearly all chunks of an answer have the same
+            self._last_head = head
+            self._head.update(
+                (name, value) for name, value in zip(_HEAD, head, strict=True) if value is not None
+            )
         added = [self._add_all(choice) for choice in chunk.choices]
-        if chunk.usage and bytes(chunk.usage) != b"null":
-            self._usage = chunk.usage.copy()
+        usage = bytes(chunk.usage)
+        if usage not in _NO_USAGE:
+            self._usage = msgspec.Raw(usage)
         elif len(added) == 1 and len(added[0]) == 1 and not chunk.choices[0].finish_reason:
             self._expect_more(event.lines, chunk.choices[0].index, *added[0][0])
 
     def _add_all(self, choice: _Choice) -> list[tuple[str, str]]:
         """Add the texts of a choice; returns their names and pieces."""
-        delta = choice.delta or _NOTHING
-        given = (
-            ("text", choice.text),
-            ("content", delta.content),
-            ("reasoning_content", delta.reasoning_content),
-            ("reasoning", delta.reasoning),
-            ("refusal", delta.refusal),
-        )
-        added = [(name, piece) for name, piece in given if piece]
         parts = self._parts(choice.index)
+        parts.finish_reason = choice.finish_reason or parts.finish_reason
+        texts = (choice.text, *_texts(choice.delta or _NOTHING))
+        if not any(texts):
+            return []
+        added = [(name, piece) for name, piece in zip(_TEXT_NAMES, texts, strict=True) if piece]
         for name, piece in added:
             self._add(parts, name, piece)
-        parts.finish_reason = choice.finish_reason or parts.finish_reason
         return added
 
     def _expect_more(self, lines: str, index: int, name: str, piece: str) -> None:
@@ -243,6 +247,7 @@ class CompletionsReader:
         if "choices" not in chunk and "usage" not in chunk and read_error_value(chunk).said:
             raise StreamError(data.encode())
         self.kept += self._size(data)
+        self._last_head = ()
         for name, value in chunk.items():
             if name not in _OF_CHUNKS and (value is not None or name not in self._head):
                 self._head[name] = value

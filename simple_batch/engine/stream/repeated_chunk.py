@@ -11,11 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-_AT_ONCE = 64  # chunks
-_SOUGHT = 12  # characters
 # what a JSON string has no need to escape, and what must go the longer way: halves of surrogate pairs
 _PLAIN = str.maketrans("", "", '"\\' + "".join(map(chr, range(32))))
-_STRING = re.compile(r'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+').fullmatch
+_STRING = re.compile(r'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+')
 _decode = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -23,13 +21,11 @@ _encode = msgspec.json.Encoder().encode
 class RepeatedChunk:
     """The pattern of one chunk; ``write`` takes the texts of those that follow it. ``used``: some did."""
 
-    __slots__ = ("_after", "_before", "_between", "_stop", "_write", "used")
+    __slots__ = ("_after", "_before", "_between", "_write", "used")
 
     def __init__(self, before: str, after: str, write: Callable[[str], object]):
-        after += "\n\n"
-        # a short string is found several times as fast as all of what stands behind the text
-        self._before, self._after, self._stop = before, after[:-_SOUGHT], after[-_SOUGHT:]
-        self._between = after + before
+        self._before, self._after = before, after + "\n\n"
+        self._between = self._after + before
         self._write = write
         self.used = False
 
@@ -38,44 +34,35 @@ class RepeatedChunk:
         event begins."""
         if not lines.startswith(self._before, at):
             return at
-        texts = self._texts(lines, at)
-        text, count = _strings(texts)
-        if not count:
+        texts = self._texts(lines, at + len(self._before))
+        text = "".join(texts)
+        if len(text.translate(_PLAIN)) != len(text):
+            texts = list(itertools.takewhile(_STRING.fullmatch, texts))
+            text = "".join(texts)
+        if not texts:
             return at
         self.used = True
-        self._write(text)
-        return at + sum(map(len, texts[:count])) + count * len(self._between)
+        self._write(_decode(f'"{text}"') if "\\" in text else text)
+        return at + len(text) + len(texts) * len(self._between)
 
-    def _texts(self, lines: str, at: int) -> list[str]:
-        """What stands in the place of the text in the chunks like this one that begin at ``at``."""
-        chunks = lines[at:].split(self._stop, _AT_ONCE)[:-1]
-        while chunks and not self._matches(chunks[-1]):
-            chunks.pop()
-        before, after = len(self._before), len(self._after)
-        texts = [chunk[before : len(chunk) - after] for chunk in chunks]
-        begin = at + before
-        joined = self._between.join(texts)
-        if lines[begin : begin + len(joined)] == joined:
-            return texts
-        alike = len(list(itertools.takewhile(self._matches, chunks)))
-        return texts[:alike]
-
-    def _matches(self, chunk: str) -> bool:
-        return (
-            chunk.startswith(self._before)
-            and chunk.endswith(self._after)
-            and len(chunk) >= len(self._before) + len(self._after)
-        )
-
-
-def _strings(pieces: list[str]) -> tuple[str, int]:
-    """The text of the first pieces that are JSON strings, and their number."""
-    text = "".join(pieces)
-    if len(text.translate(_PLAIN)) == len(text):
-        return text, len(pieces)
-    count = next((n for n, piece in enumerate(pieces) if not _STRING(piece)), len(pieces))
-    text = "".join(pieces[:count])
-    return (_decode(f'"{text}"') if "\\" in text else text), count
+    def _texts(self, lines: str, begin: int) -> list[str]:
+        """What stands in the place of the text in the chunks like this one, the first at ``begin``."""
+        # compared where they stand: a copy of each chunk would cost more than all else
+        find, is_at, between, step = lines.find, lines.startswith, self._between, len(self._between)
+        texts = []
+        while True:
+            end = find('"', begin)
+            if not is_at(between, end):
+                string = _STRING.match(lines, begin)  # quotation marks in the text
+                if string is not None:
+                    end = string.end()
+                if not is_at(between, end):
+                    break
+            texts.append(lines[begin:end])
+            begin = end + step
+        if is_at(self._after, end):
+            texts.append(lines[begin:end])
+        return texts
 
 
 def repeated_chunk(

@@ -42,8 +42,10 @@ class EventParser:
     def feed(self, data: bytes) -> str:
         """The lines of the events that are complete with these bytes, each with the empty line that ends
         it."""
-        buffer = self._buffer
-        buffer += self._with_lf(data)
+        data, buffer = self._with_lf(data), self._buffer
+        if not (buffer or self._at_start) and data.endswith(_END):
+            return data.decode("utf-8", "replace")  # nearly always: cut between events
+        buffer += data
         if self._at_start and not self._skip_start():
             return ""
         end = buffer.rfind(_END, self._searched)
