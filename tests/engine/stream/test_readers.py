@@ -159,6 +159,27 @@ def test_chunks_that_are_alike_but_are_not():
         read([*begins, cut, *ends])
 
 
+def test_chunks_whose_events_have_a_name_are_read_together(monkeypatch):
+    decoded = []
+    feed = CompletionsReader.feed
+    monkeypatch.setattr(
+        CompletionsReader, "feed", lambda self, event: (decoded.append(event), feed(self, event))
+    )
+    sent = [b"event: chunk\n" + event for event in s.says('say "it"\n' * 90, size=4)]
+    assert read(sent)["choices"][0]["message"]["content"] == 'say "it"\n' * 90
+    assert len(decoded) < 12
+
+
+def test_of_what_chunks_say_of_the_answer_the_last_counts():
+    """Whether they are decoded into structs or, as the one with citations, into dicts."""
+    sent = [s.chunk({"content": text}, model=name, **more) for text, name, more in
+            [("a", "m-1", {}), ("b", "m-1", {}), ("c", "m-2", {"citations": ["x"]}),
+             ("d", "m-1", {})]]  # fmt: skip
+    answer = read([*sent, s.chunk({}, finish_reason="stop", model=None), s.DONE])
+    assert answer["model"] == "m-1"
+    assert answer["choices"][0]["message"]["content"] == "abcd"
+
+
 @pytest.mark.parametrize("name", ["content", "refusal", "reasoning_content", "reasoning"])
 def test_texts_of_every_kind_are_joined(name):
     assert message(*({name: piece} for piece in ("a", "b", "", None, "c")))[name] == "abc"
