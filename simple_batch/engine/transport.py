@@ -10,7 +10,7 @@ import gevent
 import msgspec
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError
 
 from ..core.address_policy import AddressPolicy, AddressRefused
 from ..core.domain import Cause, Endpoint, Verdict
@@ -333,11 +333,22 @@ def session_has_proxies(url: str) -> bool:
     return bool(requests.utils.get_environ_proxies(url))
 
 
+def _inner(error: BaseException) -> BaseException | None:
+    """What an exception was raised for: urllib3 and requests hand it on as the cause, the ``reason`` or an
+    argument. What a proxy says stays, because its words say that it is one."""
+    if any(isinstance(it, Message) for it in error.args):
+        return None
+    given = [error.__cause__, getattr(error, "reason", None), *error.args]
+    if isinstance(error, ProxyError):
+        given = given[:1]
+    return next((it for it in given if isinstance(it, BaseException)), None)
+
+
 def _plain(error: BaseException) -> str:
     """The innermost reason in words: requests wraps it in layers that name objects. An error with a
     message of ours is not looked into."""
-    while error.__cause__ is not None and not any(isinstance(it, Message) for it in error.args):
-        error = error.__cause__
+    while (inner := _inner(error)) is not None:
+        error = inner
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:300]
     return redact(str(error) or type(error).__name__)[:300]

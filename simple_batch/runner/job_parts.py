@@ -75,7 +75,15 @@ class JobParts:
         self._empty = 0  # batches that ended without a single result, since the last that had one
         self._waits = PartWaits(settings)
         self._sender = PartSender(
-            settings, files, maker_of, self._waits, part_log, leads, budget, job.deadline_at
+            settings,
+            files,
+            maker_of,
+            self._waits,
+            part_log,
+            leads,
+            budget,
+            job.deadline_at,
+            self._keep_files,
         )
         self._poller = PartPoller(files, maker_of, self._waits, part_log, self._sender)
 

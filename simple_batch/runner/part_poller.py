@@ -79,6 +79,7 @@ class PartPoller:
             )  # before its requests are free: else they might be sent once more
         if release(self._files, part, _OPEN, finding.message):
             self._log.gone(part, finding.message)
+            self._sender.forget_file(part)
         return None
 
     def _seen(self, client: BatchClient, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:

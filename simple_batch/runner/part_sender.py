@@ -64,6 +64,7 @@ class PartSender:
         leads: Callable[[], bool] = lambda: True,
         budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
         deadline_at: int | None = None,
+        keep_files: bool = False,
     ):
         self._settings = settings
         self._files = files
@@ -73,6 +74,7 @@ class PartSender:
         self._log = part_log
         self._leads = leads
         self._budget = budget
+        self._keep_files = keep_files
         self._refused = 0  # parts refused as a whole, since the last that was not
         self._created_again: dict[int, int] = {}  # when (epoch ms), by part
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
@@ -95,7 +97,7 @@ class PartSender:
     def _advance(self, client: BatchClient, part: BatchPart) -> PauseReason | None:
         if part.state == PartState.CREATING and self.adopted(client, part):
             return None
-        if part.state != PartState.CREATING and not self._has_room(client, part):
+        if part.state != PartState.CREATING and not self._has_room(part):
             return None
         if part.state == PartState.PLANNED:
             room = self._budget(part)
@@ -114,14 +116,14 @@ class PartSender:
             self._waits.for_money(part)
         return room if isinstance(room, PauseReason) else None
 
-    def _has_room(self, client: BatchClient, part: BatchPart) -> bool:
+    def _has_room(self, part: BatchPart) -> bool:
         """Whether the part is within the learned limit of enqueued tokens, beside those at the provider."""
         limit = retry_while_unavailable(batch_parts.token_limit, part.config_id, part.model)
         if limit is None:
             return True
         enqueued = retry_while_unavailable(batch_parts.enqueued_tokens, part.config_id, part.model)
         if part.tokens > limit and part.requests > 1:
-            self._cut_smaller(client, part)
+            self._cut_smaller(part)
             return False
         if enqueued and enqueued + part.tokens > limit:
             self._waits.for_room(part, limit)
@@ -155,6 +157,11 @@ class PartSender:
                 client.delete(gone)
             except (BatchCallFailed, TransportFailure) as failed:
                 log.warning("the file %s stays at the provider: %s", file_id, failed)
+
+    def forget_file(self, part: BatchPart) -> None:
+        """The same for a part that was released, unless the job keeps files."""
+        if not self._keep_files:
+            self._forget_upload(self._maker_of(part.config_id).client, part.file_id)
 
     # --- create -----------------------------------------------------------------------------
 
@@ -304,6 +311,7 @@ class PartSender:
                 return stop
         if release(self._files, part, former, detail or batch.status):
             self._log.refused(part, detail or batch.status)
+            self.forget_file(part)
             batch_parts_ended(part)
         return None
 
@@ -329,17 +337,17 @@ class PartSender:
             retry_while_unavailable(batch_parts.learn_token_limit, config_id, model, limit)
             log.info("config %s: at most %s tokens of %s are enqueued", config_id, limit, model)
         if limit is not None and part.tokens > limit and part.requests > 1:
-            self._cut_smaller(self._maker_of(config_id).client, part)
+            self._cut_smaller(part)
             return
         self._waits.for_room(part, limit)
 
-    def _cut_smaller(self, client: BatchClient, part: BatchPart) -> None:
+    def _cut_smaller(self, part: BatchPart) -> None:
         self._release(part, translatable("cut into smaller parts"))
-        self._forget_upload(client, part.file_id)
 
     def _release(self, part: BatchPart, detail: str) -> None:
         if release(self._files, part, _STEPS, detail):
             self._log.refused(part, detail)
+            self.forget_file(part)
 
     def _moved(self, part: BatchPart, to: PartState, former: tuple[str, ...], **values) -> bool:
         """Change the state in the database, and then here."""

@@ -241,6 +241,7 @@ def test_a_batch_that_is_gone_lets_its_requests_go(batch_job, provider, started,
             event.detail for event in job_rows.events_after(job_id, 0) if event.reason == "parts"
         ]
     assert sum("are gone" in detail for detail in found) == 2
+    assert provider.files() == []
 
 
 def test_cancelling_a_job_cancels_its_batches_and_keeps_what_is_finished(

@@ -1,5 +1,6 @@
 """The choice of the service on the launch page and the connection's page."""
 
+import json
 import re
 from decimal import Decimal
 
@@ -202,3 +203,20 @@ def test_a_command_that_changes_the_cap_keeps_the_deadline(app, client, by_deadl
     done = app.test_cli_runner().invoke(args=["resume-job", str(by_deadline), "--spend-cap", "5"])
     assert done.exit_code == 0, done.output
     assert deadline_of(by_deadline) == before
+
+
+def test_a_cap_is_refused_where_the_price_in_a_batch_is_not_known(
+    app, client, add_config, tmp_path
+):
+    config = add_config("http://127.0.0.1:1/v1", batch_api="openai", model="unheard-of", **PRICES)
+    place = staged(client, *LINES)
+    answer = launched(client, place, config, service="batch", spend_cap="5")
+    assert answer.status_code == 400 and "(--batch-discount)" in answer.text
+    assert (
+        launched(client, place, config, service="now", spend_cap="5", hold="1").status_code == 303
+    )
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps(LINES[0]))
+    options = ["--config", "test", "--service", "batch", "--spend-cap", "5", "--no-start"]
+    done = app.test_cli_runner().invoke(args=["create-job", str(path), *options])
+    assert done.exit_code == 2 and "(--batch-discount)" in done.stderr

@@ -285,3 +285,20 @@ def test_a_key_that_is_quoted_goes_no_further(tmp_path):
             calls_of(endpoint).download("/f", tmp_path / "r")
         assert KEY not in f"{failed.value}{failed.value.finding}"
         assert KEY.encode() not in calls_of(endpoint).without_secrets(b"a " + KEY.encode())
+
+
+def test_an_endpoint_that_is_not_there_is_said_in_plain_words():
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        calls = calls_of(endpoint)
+    with pytest.raises(TransportFailure) as failed:
+        calls.get("/batches/b")
+    assert (failed.value.cause, failed.value.message) == (Cause.CONNECTION, "Connection refused")
+
+
+def test_a_connection_that_is_cut_is_said_in_plain_words():
+    cut = MisbehavingEndpoint(lambda connection: connection.close())
+    with cut as endpoint, pytest.raises(TransportFailure) as failed:
+        calls_of(endpoint).get("/batches/b")
+    assert failed.value.cause is Cause.CONNECTION
+    assert "Connection aborted" not in failed.value.message
+    assert "object at 0x" not in failed.value.message
