@@ -293,7 +293,7 @@ def _by_status(seen: _Seen) -> tuple[Cause, Verdict]:
         return _passing(seen), Verdict.RETRY
     if 400 <= status < 500:
         return _client_error(seen)
-    if Sign.OVERLOADED in seen.signs:
+    if Sign.OVERLOADED in seen.signs or words.OVERLOADED_WORDS.search(seen.error.judged):
         return Cause.OVERLOADED, Verdict.RETRY
     return Cause.BAD_RESPONSE, Verdict.RETRY
 

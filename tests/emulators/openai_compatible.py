@@ -1,8 +1,9 @@
 """An endpoint on a real socket that speaks OpenAI's API the way one provider does.
 
-What differs between providers is a ``Manner``; ``manners.py`` has one for each, with its sources. The
-endpoint is stateless, so that one serves whole jobs: what it answers follows from the request alone. The
-model ``BUSY`` is always over its rate limit, ``STREAM_ONLY`` answers streams only.
+What differs between providers is a ``Manner``; ``manners.py`` has one for each, with its sources. What it
+answers follows from the request (provider_answers.py), so that one serves whole jobs. The model ``BUSY`` is
+always over its rate limit, ``STREAM_ONLY`` answers streams only. By words in the last text of the user:
+"limited once" is over the rate limit the first time, "forbidden" is refused for its content.
 """
 
 import json
@@ -13,9 +14,14 @@ from urllib.parse import parse_qs
 
 from gevent.pywsgi import WSGIServer
 
+from . import provider_answers as answers
+from .batch_answers import last_text
+
 KEY = "sk-emulated-0123456789"
-BUSY, STREAM_ONLY, REFUSING = "busy-model", "stream-only-model", "refusing-model"
+BUSY, STREAM_ONLY = "busy-model", "stream-only-model"
+WAIT_S, SHORT_WAIT_S = 20.0, 0.3  # that a refusal by a limit asks for
 Shape = Callable[[int, str, str | None, str | None], Any]
+Refusal = tuple[int, Any, dict[str, str]]  # status, body, headers
 
 
 def openai_error(status: int, message: str, code: str | None, param: str | None) -> Any:
@@ -26,9 +32,11 @@ def openai_error(status: int, message: str, code: str | None, param: str | None)
 
 @dataclass
 class Manner:
-    """How a provider answers. ``rejected`` maps parameters to the message of their 400; ``limit`` is the
-    answer to one request too many: status, message, code, headers. ``schema`` says whether
-    response_format may be a JSON Schema."""
+    """How a provider answers. ``rejected`` maps parameters to the message of their 400; ``limit`` gives the
+    answer to one request too many, for the seconds that it asks to wait: message, code, headers (None: the
+    provider does not say how long). ``forbidden`` is the answer to a request refused for its content: a
+    status and a body, or with 200 a finish reason. ``schema`` says whether response_format may be a JSON
+    Schema; ``stream_only`` is what a model says that answers with streams only."""
 
     prefix: str = "/v1"
     auth: str = "bearer"
@@ -46,12 +54,18 @@ class Manner:
     rejected_status: int = 400
     rejected_code: str | None = "unsupported_parameter"
     error: Shape = openai_error
-    limit: tuple[int, str, str | None, dict[str, str]] = (
-        429,
+    limit: Callable[[float], tuple[str, str | None, dict[str, str]]] = lambda wait_s: (
         "Rate limit reached",
         "rate_limit",
         {},
     )
+    error_waits: Callable[[Any, float], Any] | None = None  # puts the wait into the body
+    says_wait: bool = True  # the refusal says how long
+    forbidden: tuple[int, Any] = (200, "content_filter")
+    # https://help.aliyun.com/zh/model-studio/error-code, read 2026-11-27
+    stream_only: str = "This model only support stream mode, please enable the stream parameter to access the model."
+    stream: answers.StreamManner = field(default_factory=answers.StreamManner)
+    beside: bool = False  # its reasoning is no part of the output
     wrong_key: tuple[int, str] = (401, "Incorrect API key provided.")
 
 
@@ -62,6 +76,7 @@ class Emulator:
         self.manner, self._key = manner, key
         self.bodies: list[dict] = []
         self.heads: list[dict[str, str]] = []
+        self._met: set[str] = set()  # texts that have failed once
         self._server = WSGIServer(("127.0.0.1", 0), self._serve, log=None, error_log=None)
         self._server.start()
 
@@ -137,16 +152,18 @@ class Emulator:
     def _called(self, tail: str, body: dict) -> tuple[int, Any, dict[str, str]]:
         manner = self.manner
         offered = {
-            "/chat/completions": manner.chat and _chat,
-            "/responses": manner.responses and _response,
+            "/chat/completions": manner.chat and self._chat,
+            "/responses": manner.responses and self._response,
             "/embeddings": manner.embeddings and _embeddings,
         }
         answer = offered.get(tail)
         if not answer or (manner.deployments and not body.get("model")):
             return self._refuse(404, f"Invalid URL (POST {tail})", "not_found")
+        words = last_text(body)
         if body.get("model") == BUSY:
-            status, message, code, headers = manner.limit
-            return status, manner.error(status, message, code, None), headers
+            return self._over_limit(WAIT_S)
+        if "limited once" in words and self._first(words):
+            return self._over_limit(SHORT_WAIT_S)
         for name, message in manner.rejected.items():
             if name in body:
                 status = manner.rejected_status
@@ -157,17 +174,48 @@ class Emulator:
                 400, "This response_format type is unavailable now", "invalid", None
             )
         if body.get("model") == STREAM_ONLY and not body.get("stream"):
-            # https://help.aliyun.com/zh/model-studio/error-code, read 2026-11-27
-            return self._refuse(
-                400,
-                "This model only support stream mode, please enable the stream "
-                "parameter to access the model.",
-                "invalid_parameter_error",
-            )
-        found = answer(body)
-        if body.get("stream") and tail == "/chat/completions":
-            return 200, _as_stream(found, body), {}
-        return 200, found, {}
+            return self._refuse(400, manner.stream_only, "invalid_parameter_error")
+        if "forbidden" in words and manner.forbidden[0] != 200 and not body.get("stream"):
+            return *manner.forbidden, {}
+        return 200, answer(body), {}
+
+    def _first(self, words: str) -> bool:
+        """Whether a text comes for the first time."""
+        known = words in self._met
+        self._met.add(words)
+        return not known
+
+    def _over_limit(self, wait_s: float) -> tuple[int, Any, dict[str, str]]:
+        manner = self.manner
+        message, code, headers = manner.limit(wait_s)
+        body = manner.error(429, message, code, None)
+        if manner.error_waits is not None:
+            body = manner.error_waits(body, wait_s)
+        return 429, body, headers
+
+    def _fault(self, words: str) -> str:
+        """The fault of a stream, the first time."""
+        fault = next((name for name in ("fail", "break off") if f"{name} once" in words), "")
+        return fault if fault and self._first(words) else ""
+
+    def _chat(self, body: dict) -> dict | bytes:
+        manner, words = self.manner, last_text(body)
+        whole = answers.chat(body, manner.stream, manner.beside)
+        streams = bool(body.get("stream"))
+        if "forbidden" in words:
+            reason = manner.stream.filtered if streams else manner.forbidden[1]
+            message = {"role": "assistant", "content": ""}
+            whole["choices"][0] = {"index": 0, "message": message, "finish_reason": reason}
+        if not streams:
+            return whole
+        asked = (body.get("stream_options") or {}).get("include_usage", False)
+        return answers.chunks(whole, manner.stream, asked, self._fault(words))
+
+    def _response(self, body: dict) -> dict | bytes:
+        whole = answers.response(body)
+        if not body.get("stream"):
+            return whole
+        return answers.response_events(whole, self.manner.stream, self._fault(last_text(body)))
 
 
 def _headers(environ) -> dict[str, str]:
@@ -175,76 +223,6 @@ def _headers(environ) -> dict[str, str]:
         name.removeprefix("HTTP_").replace("_", "-").lower(): value
         for name, value in environ.items()
         if name.startswith("HTTP_")
-    }
-
-
-def _usage() -> dict:
-    return {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-
-
-def _chat(body: dict) -> dict:
-    """The text is valid for the schema that was asked for."""
-    message: dict[str, Any] = {"role": "assistant", "content": "OK"}
-    if (body.get("response_format") or {}).get("type") in ("json_schema", "json_object"):
-        message["content"] = '{"word": "OK"}'
-    if body.get("model") == REFUSING:
-        message.update(content=None, refusal="I can't help with that.")
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1_790_000_000,
-        "model": body.get("model"),
-        "choices": [choice],
-        "usage": _usage(),
-    }
-
-
-def _as_stream(whole: dict, body: dict) -> bytes:
-    """Chunks as OpenAI's reference has them: role, text, finish reason, usage if asked, [DONE]."""
-    head = {**whole, "object": "chat.completion.chunk"}
-    head.pop("usage")
-    message = whole["choices"][0]["message"]
-    parts: list[dict] = [
-        {"delta": {"role": "assistant", "content": ""}},
-        {"delta": {"content": message["content"] or ""}},
-        {"delta": {}, "finish_reason": "stop"},
-    ]
-    chunks = [{**head, "choices": [{"index": 0, "finish_reason": None, **part}]} for part in parts]
-    if (body.get("stream_options") or {}).get("include_usage"):
-        chunks.append({**head, "choices": [], "usage": whole["usage"]})
-    return (
-        b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
-        + b"data: [DONE]\n\n"
-    )
-
-
-def _response(body: dict) -> dict:
-    text = {"type": "output_text", "text": "OK", "annotations": []}
-    message = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "status": "completed",
-        "content": [text],
-    }
-    return {
-        "id": "resp_1",
-        "object": "response",
-        "created_at": 1_790_000_000,
-        "status": "completed",
-        "model": body.get("model"),
-        "output": [message],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": {
-            "input_tokens": 9,
-            "output_tokens": 3,
-            "total_tokens": 12,
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens_details": {"reasoning_tokens": 0},
-        },
     }
 
 

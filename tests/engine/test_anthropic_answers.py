@@ -312,6 +312,22 @@ def test_an_error_within_a_stream():
 
 
 @pytest.mark.parametrize(
+    "sent",
+    [
+        b'event: error\ndata: {"error": {"type": "overloaded_error", "message": "boom"}}\n\n',
+        b'event: error\ndata: {"error": "boom"}\n\n',
+        b'data: {"error": {"message": "boom"}}\n\n',
+        b'error: {"message": "boom"}\n\n',
+    ],
+)
+def test_an_error_of_a_gateway_within_a_stream(sent):
+    with pytest.raises(StreamError) as failed:
+        read(b"".join(streamed(message(TEXT))[:3]) + sent)
+    assert b"boom" in failed.value.body
+    assert failed.value.status == (529 if b"overloaded" in sent else None)
+
+
+@pytest.mark.parametrize(
     "odd",
     [
         b"event: x\ndata: {\n\n",

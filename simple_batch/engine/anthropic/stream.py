@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
+from ..stream.error_events import error_of, reports_error
 from ..stream.errors import StreamBroken, StreamError
 from ..stream.repeated_chunk import RepeatedChunk
 from ..stream.sse_events import SseEvent
@@ -53,6 +54,8 @@ class MessageReader:
         """Take up the next event. Raises StreamError, StreamBroken."""
         self.kept += len(event.data)
         try:
+            if event.event == "error":  # also of a gateway, which leaves the type out
+                raise _reported(event.data)
             self._take(_read(event.data))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise StreamBroken(STREAM_PIECE_UNREADABLE()) from None
@@ -78,8 +81,9 @@ class MessageReader:
             case "message_stop":
                 self.ended = True
             case "error":
-                status = STATUSES.get(data["error"]["type"])
-                raise StreamError(_encode(data), status)
+                raise _reported(_encode(data).decode())
+            case None if reports_error(data, ("type",)):
+                raise _reported(_encode(data).decode())
 
     def _end(self, data: dict[str, Any]) -> None:
         if self._message is None:
@@ -88,6 +92,14 @@ class MessageReader:
         usage = {name: n for name, n in (data.get("usage") or {}).items() if n is not None}
         self._message["usage"] = {**(self._message.get("usage") or {}), **usage}
         self._finished = self._message.get("stop_reason") is not None
+
+
+def _reported(data: str) -> StreamError:
+    """The error of an event, with the HTTP status that it stands for where its type is known."""
+    body = error_of(data)
+    error = _decode_any(body)
+    kind = error["error"] if isinstance(error, dict) else None
+    return StreamError(body, STATUSES.get(kind.get("type", "")) if isinstance(kind, dict) else None)
 
 
 class _Block:

@@ -190,6 +190,6 @@ def _is_whole(data: str) -> bool:
     if data == "[DONE]":
         return True
     try:
-        return isinstance(_decode(data), dict)
+        return isinstance(_decode(data), dict | list)
     except (msgspec.DecodeError, RecursionError):
         return False

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
-from ..error_text import is_error, read_error_value
+from .error_events import error_of, reports_error
 from .errors import StreamBroken, StreamError
 from .merging import Texts, merge
 from .repeated_chunk import RepeatedChunk, repeated_chunk
@@ -240,12 +240,10 @@ class CompletionsReader:
             chunk = _any(data)
         except _FAULTS:
             raise StreamBroken(STREAM_PIECE_UNREADABLE()) from None
+        if reports_error(chunk, ("choices", "usage")):
+            raise StreamError(data.encode())
         if not isinstance(chunk, dict):
             return
-        if "error" in chunk and is_error(_encode(chunk["error"])):
-            raise StreamError(data.encode())
-        if "choices" not in chunk and "usage" not in chunk and read_error_value(chunk).said:
-            raise StreamError(data.encode())
         self.kept += self._size(data)
         self._last_head = ()
         for name, value in chunk.items():
@@ -327,14 +325,3 @@ def _elsewhere(chunk: dict[str, Any]) -> Any:
         if isinstance(place, dict) and place.get("usage"):
             return place["usage"]
     return None
-
-
-def error_of(data: str) -> bytes:
-    """The body of an error event."""
-    try:
-        found = _any(data)
-    except _FAULTS:
-        found = data
-    if isinstance(found, dict) and "error" in found:
-        return data.encode()
-    return _encode({"error": found or "error"})

@@ -8,7 +8,7 @@ that were sent when they were done.
 import msgspec
 
 from ...core.stored_messages import STREAM_PIECE_UNREADABLE, STREAM_UNENDED
-from .completions import error_of
+from .error_events import error_of, reports_error
 from .errors import StreamBroken, StreamError
 from .repeated_chunk import RepeatedChunk
 from .sse_events import SseEvent
@@ -19,6 +19,7 @@ _LAST = frozenset(
 )
 _ITEM = "response.output_item.done"
 _EMPTY = (b"", b"null", b"[]")
+_PARTS = ("response", "item", "delta")
 _DONE = "[DONE]"
 
 
@@ -38,6 +39,7 @@ class _Item(msgspec.Struct, gc=False):
 _kind = msgspec.json.Decoder(_Kind).decode
 _last = msgspec.json.Decoder(_Last).decode
 _item = msgspec.json.Decoder(_Item).decode
+_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _FAULTS = (msgspec.DecodeError, UnicodeError, RecursionError)
 
@@ -56,9 +58,11 @@ class ResponsesReader:
         if not event.data or event.data == _DONE:
             return
         try:
-            kind = event.event if event.event != "message" else _kind(event.data).type
+            kind = event.event if event.event != "message" else _type_of(event.data)
             if kind in ("error", "response.error"):
                 raise StreamError(error_of(event.data))
+            if not kind and reports_error(_any(event.data), _PARTS):
+                raise StreamError(event.data.encode())
             if kind == _ITEM:
                 self._keep(_item(event.data))
             elif kind in _LAST:
@@ -84,3 +88,9 @@ class ResponsesReader:
         self._whole = _encode(response)
         self.kept = len(self._whole)
         self.ended = True
+
+
+def _type_of(data: str) -> str:
+    """The type that an event names in its data; empty for what is no event of a response. Raises
+    msgspec.DecodeError."""
+    return "" if data.startswith("[") else _kind(data).type

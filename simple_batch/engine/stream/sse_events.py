@@ -4,6 +4,11 @@ The rules are those of the HTML standard (html.spec.whatwg.org/multipage/server-
 section 9.2.6, read 2026-11-28): lines end with LF, CR or CR LF, an empty line ends an event, a line
 that begins with a colon is a comment, several data lines are joined by LF. ``id`` and ``retry`` are of
 no use here: a POST is never repeated by the reader.
+
+Two kinds of errors break these rules, and a reader that drops what it does not know would take the text
+before them for a whole answer: a field ``error`` (llama.cpp until September 2025,
+github.com/ggml-org/llama.cpp/pull/16109) and JSON without a field (Gemini, github.com/vercel/ai/issues/5217;
+both read 2026-11-29). Both are read as an event of the type "error".
 """
 
 from collections.abc import Iterator
@@ -12,6 +17,7 @@ import msgspec
 
 _BOM = b"\xef\xbb\xbf"
 _END = b"\n\n"
+_decode = msgspec.json.Decoder().decode
 
 
 class SseEvent(msgspec.Struct, gc=False):
@@ -92,7 +98,7 @@ def events_of(lines: str) -> Iterator[SseEvent]:
 
 
 def event_of(lines: str) -> SseEvent | None:
-    """The event of these lines; None where it has no data."""
+    """The event of these lines; None where it has no data and is no error."""
     if lines.startswith("data: ") and "\n" not in lines:  # nearly all are such
         return SseEvent("message", lines[6:], lines)
     kind, data = "message", []
@@ -103,4 +109,24 @@ def event_of(lines: str) -> SseEvent | None:
             data.append(value)
         elif name == "event":
             kind = value or "message"
+        elif name == "error" and value.lstrip().startswith("{"):
+            return SseEvent("error", value, lines)
+    if not data and _is_bare_error(lines):
+        return SseEvent("error", lines, lines)
     return SseEvent(kind, "\n".join(data), lines) if data else None
+
+
+def _is_bare_error(lines: str) -> bool:
+    """Whether lines without a field are the JSON of an error, or of a list of errors."""
+    if lines.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        return _reports(_decode(lines))
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
+def _reports(found: object) -> bool:
+    if isinstance(found, list):
+        return any(isinstance(part, dict) and _reports(part) for part in found)
+    return isinstance(found, dict) and bool(found.get("error"))

@@ -389,6 +389,14 @@ def test_signs_of_life_are_not_read(kind):
     assert read([s.event("…", kind), *s.says("a")])["choices"]
 
 
+# llama.cpp (ggml-org/llama.cpp PR #16109) and Gemini (vercel/ai #5217)
+OUTSIDE_EVENTS = (
+    b'error: {"code":500,"message":"boom","type":"server_error"}\n\n',
+    b'{\n  "error": {\n    "code": 503,\n    "message": "boom"\n  }\n}\n\n',
+    b'[{\n  "error": {\n    "code": 503,\n    "message": "boom"\n  }\n}]\n\n',
+)
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -402,12 +410,31 @@ def test_signs_of_life_are_not_read(kind):
             finish_reason="error",
             error={"code": "server_error", "message": "boom"},
         ),
+        s.event([{"error": {"code": 503, "message": "boom", "status": "UNAVAILABLE"}}]),
+        s.event({"choices": None, "base_resp": {"status_code": 1027, "status_msg": "boom"}}),
+        *OUTSIDE_EVENTS,
     ],
 )
 def test_an_error_inside(sent):
+    """Also where it is no event, and [DONE] follows it: the text before it is no answer."""
     with pytest.raises(StreamError) as raised:
-        read([s.chunk({"content": "a"}), sent])
+        read([s.chunk({"content": "a"}), sent, s.DONE])
     assert b"boom" in raised.value.body
+
+
+@pytest.mark.parametrize("sent", [one.rstrip(b"\n") for one in OUTSIDE_EVENTS])
+@pytest.mark.parametrize("reader", [CompletionsReader, ResponsesReader])
+def test_an_error_is_the_last_that_comes(sent, reader):
+    body = StreamBody(reader(), 0.0, 1_000)
+    body.begin(200, "")
+    body.feed(s.event({"type": "response.created", "choices": []}) + sent)
+    assert b"boom" in body.body()
+
+
+@pytest.mark.parametrize("harmless", ["error", "error: none", '{"ok": 1}', "[1]", "{", "[]"])
+def test_lines_that_are_no_events_and_no_errors(harmless):
+    sent = f"{harmless}\n\n".encode()
+    assert read([s.chunk({"content": "a"}), sent, s.DONE])["choices"]
 
 
 @pytest.mark.parametrize("harmless", [None, {}, "", {"code": 0, "message": ""}])
@@ -469,10 +496,17 @@ def test_a_response_without_its_last_event():
         read(s.response_events(RESPONSE, "Hel")[:-1], ResponsesReader())
 
 
-def test_an_error_event_of_a_response():
+@pytest.mark.parametrize(
+    "sent",
+    [
+        s.event({"type": "error", "code": "server_error", "message": "boom"}, "error"),
+        s.event({"error": {"code": "server_error", "message": "boom"}}),
+        s.event([{"error": {"code": 503, "message": "boom"}}]),
+        s.event({"code": 50508, "message": "boom", "data": None}),
+        *OUTSIDE_EVENTS,
+    ],
+)
+def test_an_error_among_the_events_of_a_response(sent):
     with pytest.raises(StreamError) as raised:
-        read(
-            [s.event({"type": "error", "code": "server_error", "message": "boom"}, "error")],
-            ResponsesReader(),
-        )
+        read([*s.response_events(RESPONSE, "Hel")[:-1], sent, s.DONE], ResponsesReader())
     assert b"boom" in raised.value.body
