@@ -104,11 +104,13 @@ class OpenAIBatches(BatchProvider):
             ("DELETE", f"{at}/batches/([^/]+)", "post_cancel")
             if manner.cancel_delete
             else ("POST", f"{at}/batches/([^/]+)/cancel", "post_cancel"),
+            ("POST", f"{at}/chat/completions", "post_call"),
         ]
         self.expires_after_s = 86_400.0 if manner.expires else float("inf")
         self.tokens = [0, 0]  # billed: of input, of output
         self.heads: list[dict[str, str]] = []  # of the last calls
         self.storage_heads: list[dict[str, str]] = []
+        self.called: list[str] = []  # the words of requests that came as calls
         self._looks: dict[str, int] = {}  # at files
         self._storage: WSGIServer | None = None
         super().__init__(port, polls_to_finish)
@@ -380,6 +382,20 @@ class OpenAIBatches(BatchProvider):
 
     def get_batches(self, request: Request) -> Answer:
         return Answer(self._page([self._object(one) for one in self.recent()], request.query, 100))
+
+    def post_call(self, request: Request) -> Answer:
+        """A request at the normal price; it is billed as a line of a batch is."""
+        body = request.json()
+        text = batch_answers.last_text(body)
+        fault = self.fault_of(text)
+        if fault is not None:
+            raise self._refused(fault.status, fault.message)
+        found, given, made = batch_answers.answer("/v1/chat/completions", body, text)
+        self.tokens[0] += given
+        self.tokens[1] += made
+        self.billed[text] += 1
+        self.called.append(text)
+        return Answer(found)
 
     def get_batch(self, request: Request, batch_id: str) -> Answer:
         return Answer(self._object(self.poll(self._made(batch_id)), polled=True))
