@@ -316,11 +316,16 @@ class GeventAdapter(BaseAdapter):
         self, request: PreparedRequest, answer: "_Message", held: Held, limit: Deadline
     ) -> Answer:
         response = _head_of(request, answer, held)
-        encoding = response.headers.get("content-encoding")
+        encoding = response.headers.get("content-encoding", "").strip().lower()
         if not encoding or encoding == "identity" or not answer.body:
             response._content = bytes(answer.body)
-        else:
+            return response
+        try:
             response._content = self._decoded(answer.body, encoding, held, limit)
+        except ContentDecodingError:
+            if response.status_code < 300:
+                raise
+            response._content = b""  # the status of an error says enough
         return response
 
     def _decoded(self, body: bytearray, encoding: str, held: Held, limit: Deadline) -> bytes:

@@ -26,6 +26,11 @@ class AlikeFailures:
     def __init__(self) -> None:
         self._kinds: list[_Kind] = []
 
+    @property
+    def most(self) -> int:
+        """How many failures are of the most frequent kind."""
+        return max((kind.count for kind in self._kinds), default=0)
+
     def add(self, result: RequestResult) -> int:
         """Returns how many failures are like this one, itself included."""
         words = _words(result.message)

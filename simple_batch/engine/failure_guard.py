@@ -57,6 +57,11 @@ class FailureGuard:
     def __len__(self) -> int:
         return len(self._held)
 
+    @property
+    def alike(self) -> int:
+        """How many failures of the most frequent kind there were since the last success."""
+        return self._alike.most
+
     def concerns(self, result: RequestResult) -> bool:
         """Whether a failure may be that of the whole job."""
         delivered = result.outcome is not None  # the endpoint serves the job

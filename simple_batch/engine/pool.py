@@ -25,6 +25,7 @@ from .parameter_guard import ParameterGuard
 from .retry import Abandoned, Policy, Poster, RetryingCall, StopAll
 from .service_tier import TierFallback
 from .spend_limit import CapReached
+from .start_limit import GROWS_EVERY_S, PARTS, StartLimit
 from .structured_output import Structure
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ class Pool:
         self._record: Callable[[RequestResult], None] = lambda result: None  # until run
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret # nosec B311
         self._breaker = Breaker()
-        self._guard = FailureGuard(guard or GuardPolicy(0, 0))
+        guard = guard or GuardPolicy(0, 0)
+        self._guard = FailureGuard(guard)
+        self._start_limit = StartLimit(guard.first)
         self._adjuster = adjuster
         self._parameters = ParameterGuard()
         self.outages: OutageDetector | None = None  # if watch_outages was called
@@ -75,6 +78,7 @@ class Pool:
         self._stopping = False
         self._calls: dict[RetryingCall, gevent.Greenlet[..., None]] = {}
         self._parts: set[RetryingCall] = set()  # of packs that were taken apart
+        self._parts_left: list[RetryingCall] = []  # that have not started
         self._ended = Event()
         self._dispatcher: gevent.Greenlet[..., None] | None = None
 
@@ -159,6 +163,7 @@ class Pool:
     def _give_up_waiting(self) -> None:
         if self._dispatcher is not None:
             self._dispatcher.kill(block=False)
+        self._give_up_parts()
         for call, greenlet in list(self._calls.items()):
             if call.waiting:
                 greenlet.kill(Abandoned, block=False)
@@ -176,9 +181,15 @@ class Pool:
     def let_go(self) -> None:
         """Give up the requests that wait for a first call or a retry; new requests go on."""
         self._limiters.dismiss()
+        self._give_up_parts()
         for call, greenlet in list(self._calls.items()):
             if call.waiting and call.attempts:
                 greenlet.kill(Abandoned, block=False)
+
+    def _give_up_parts(self) -> None:
+        parts, self._parts_left = self._parts_left, []
+        for part in parts:
+            self._leave(part.request, part.attempts)
 
     def kill(self, grace_s: float) -> None:
         """Stop, and cut what is still in flight after the grace (seconds)."""
@@ -272,10 +283,22 @@ class Pool:
         while len(self._calls) >= 2 * self._limiters.limit + slack:
             self._ended.clear()
             self._ended.wait()
+        while not self._may_start():
+            self._ended.clear()
+            self._ended.wait(GROWS_EVERY_S)
+
+    def _may_start(self) -> bool:
+        """Whether one more request may be tried (start_limit.py)."""
+        if self._start_limit.ended:
+            return True
+        alike = self._guard.alike
+        silent = not len(self._guard) and not any(call.attempts for call in self._calls)
+        return self._start_limit.allows(len(self._calls) + len(self._parts_left), alike, silent)
 
     def _in_flight(self) -> int:
         """Calls that are made, and parts of packs that are about to be."""
-        return sum(call.calling or not call.attempts or call in self._parts for call in self._calls)
+        made = sum(call.calling or not call.attempts or call in self._parts for call in self._calls)
+        return made + len(self._parts_left)
 
     def _new_call(self, request: Request) -> RetryingCall:
         return RetryingCall(
@@ -316,6 +339,7 @@ class Pool:
             if self.outages is not None:
                 self.outages.left(call)
             self._parts.discard(call)
+            self._start_parts()
             self._ended.set()
 
     def _take_apart(self, call: RetryingCall, result: RequestResult) -> bool:
@@ -323,11 +347,16 @@ class Pool:
         if self._packer is None:
             return False
         halves = self._packer.apart(call.request, result)
-        for request, failed in halves:
-            part = call.split(request, failed)
+        self._parts_left += [call.split(request, failed) for request, failed in halves]
+        self._start_parts()
+        return bool(halves)
+
+    def _start_parts(self) -> None:
+        """Start the parts of packs, the smallest first; while nothing was answered, few at a time."""
+        while self._parts_left and (self._start_limit.ended or len(self._parts) < PARTS):
+            part = self._parts_left.pop()
             self._parts.add(part)
             self._start(part, None)
-        return bool(halves)
 
     def _halt(self, stop: PauseReason) -> None:
         if self._stop is None:
@@ -337,6 +366,7 @@ class Pool:
     def _finish(self, call: RetryingCall, result: RequestResult) -> None:
         if result.status is RequestStatus.FAILED and self._hold_back(call, result):
             return
+        self._note_end(result)
         released = result.status is RequestStatus.SUCCEEDED and self._stop is None
         if released and self._breaker.held:
             for stopped in self._breaker.succeeded():
@@ -348,6 +378,13 @@ class Pool:
             for held in self._guard.succeeded():
                 self._end(held.call.request, held.result)
         self._end(call.request, result)
+
+    def _note_end(self, result: RequestResult) -> None:
+        """A request has ended for its own reasons, unless another endpoint may take it."""
+        elsewhere = self.on_held is not None and result.cause in ELSEWHERE
+        if not self._start_limit.ended and not (elsewhere and result.outcome is None):
+            self._start_limit.ended = True
+            self._start_parts()
 
     def _hold_back(self, call: RetryingCall, result: RequestResult) -> bool:
         """Hold a failed request back if the failure may be that of the whole job, or of an outage."""

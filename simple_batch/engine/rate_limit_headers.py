@@ -23,9 +23,19 @@ _RESETS = (
     "x-rate-limit-reset",
     "x-ratelimit-reset-after",
 )
+_UNIT_WORDS = (  # as they are written in place of ms, s, m, h, d
+    (re.compile(r"(?<=[\d.])\s*(?:milliseconds?|millis|msecs?|ms)(?![a-z])"), "ms"),
+    (re.compile(r"(?<=\d)\s*(?:seconds?|secs?|s)(?![a-z])"), "s"),
+    (re.compile(r"(?<=\d)\s*(?:minutes?|mins?|m)(?![a-z])"), "m"),
+    (re.compile(r"(?<=\d)\s*(?:hours?|hrs?|h)(?![a-z])"), "h"),
+    (re.compile(r"(?<=\d)\s*(?:days?|d)(?![a-z])"), "d"),
+)
+_BETWEEN = re.compile(r"(?<=[smhd])(?:\s|,|and)+(?=\d)")
+_BEFORE = re.compile(r"^(?:(?:in|after|about|wait)\s+)*[~+]?\s*")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PLAIN = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e\+?\d{1,2})?", re.IGNORECASE)
 _ISO_DURATION = re.compile(
     r"P(?:(?P<d>\d{1,5})D)?(?:T(?:(?P<h>\d{1,6})H)?(?:(?P<m>\d{1,7})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?"
 )
@@ -51,24 +61,47 @@ class RateLimits(msgspec.Struct, frozen=True):
 
 
 def duration_s(text: str | None, now_s: float) -> float | None:
-    """Seconds from now that a header value means, from 0 to LONGEST_S; None where it is rubbish."""
-    text = re.sub(r"\s?(?:seconds?|secs?)$", "s", (text or "").strip(" \t\"';"))
+    """Seconds from now that a header value means, from 0 to LONGEST_S; None where it is rubbish. Of several
+    values (``30, 60``) the longest counts."""
+    text = (text or "").strip(" \t\"';")
     if not text or len(text) > 100:
         return None
+    seconds = _seconds(text, now_s)
+    if seconds is None and ("," in text or ";" in text):
+        parts = [_seconds(part.strip(), now_s) for part in re.split("[,;]", text)]
+        seconds = max((part for part in parts if part is not None), default=None)
+    return None if seconds is None else min(max(0.0, seconds), LONGEST_S)
+
+
+def _seconds(text: str, now_s: float) -> float | None:
     if _DURATION.fullmatch(text):
-        seconds = sum((float(number) * _UNITS[unit] for number, unit in _PART.findall(text)), 0.0)
-    elif re.fullmatch(r"-?\d+(?:\.\d+)?", text):
+        return _sum_s(text)
+    if _PLAIN.fullmatch(text):
         seconds = float(text)
         if seconds > 1e9:  # a point in time, not a duration
             seconds = (seconds / 1000 if seconds > 1e12 else seconds) - now_s
-    elif parts := _ISO_DURATION.fullmatch(text) or CLOCK.fullmatch(text):
-        seconds = sum((float(n) * _UNITS[unit] for unit, n in parts.groupdict("0").items()), 0.0)
-    else:
-        moment_s = _epoch_s(text)
-        if moment_s is None:
-            return None
-        seconds = moment_s - now_s
-    return min(max(0.0, seconds), LONGEST_S)
+        return seconds
+    if parts := _ISO_DURATION.fullmatch(text) or CLOCK.fullmatch(text):
+        return sum((float(n) * _UNITS[unit] for unit, n in parts.groupdict("0").items()), 0.0)
+    worded = _worded(text)
+    if _DURATION.fullmatch(worded):
+        return _sum_s(worded)
+    if worded != text and _PLAIN.fullmatch(worded):
+        return float(worded)
+    moment_s = _epoch_s(text)
+    return None if moment_s is None else moment_s - now_s
+
+
+def _sum_s(text: str) -> float:
+    return sum((float(number) * _UNITS[unit] for number, unit in _PART.findall(text)), 0.0)
+
+
+def _worded(text: str) -> str:
+    """The same with units as in ``1m30s``: “1m 30s”, “2 Minutes”, “~30”, “in 5 sec”."""
+    text = _BEFORE.sub("", text.lower())
+    for written, unit in _UNIT_WORDS:
+        text = written.sub(unit, text)
+    return _BETWEEN.sub("", text)
 
 
 def _epoch_s(text: str) -> float | None:

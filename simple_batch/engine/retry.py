@@ -420,7 +420,7 @@ class RetryingCall:
         if finding.verdict is Verdict.WAIT:
             # the cooldown of all calls, else the request's own backoff
             wait = max(asked or 0.0, self._limiters.cooldown_left_s())
-            if asked is None and not wait:
+            if not wait:  # a wait of 0 says nothing either, or a refusal costs a hundred calls
                 wait = self._jitter_s(_stray_times(self._refusals))
             wait = max(wait, _MIN_JITTER_S)
             self._refusals += 1

@@ -271,11 +271,16 @@ class Transport:
 
     def _read_stock(self, response: requests.Response, held: Held, limit: Deadline) -> bytes:
         body = bytearray()
-        for block in response.iter_content(BLOCK):
-            body += block
-            if len(body) > self._max_body:
-                raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
-            held.reserve(len(body) + BLOCK, limit)
+        try:
+            for block in response.iter_content(BLOCK):
+                body += block
+                if len(body) > self._max_body:
+                    raise BodyTooLarge(ANSWER_TOO_LARGE(bytes=f"{self._max_body:,}"))
+                held.reserve(len(body) + BLOCK, limit)
+        except requests.exceptions.ContentDecodingError:
+            if response.status_code < 300:
+                raise
+            body.clear()  # the status of an error says enough
         held.settle(len(body))
         return bytes(body)
 

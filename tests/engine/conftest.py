@@ -36,11 +36,12 @@ class Bench:
         structure=None,
         packer=None,
         answers=None,
+        width=100,
     ):
         self.outcomes, self.loose, self.dropped = [], {}, []
         self.structure = structure
         self.transport = Transport(
-            Endpoint(1, "a", endpoint.base_url, key, Defaults("m", 50, 0.5)), SETTINGS, width=100
+            Endpoint(1, "a", endpoint.base_url, key, Defaults("m", 50, 0.5)), SETTINGS, width
         )
         self.governor = governor or Governor(concurrency=10)
         self.pool = Pool(

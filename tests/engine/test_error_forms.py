@@ -11,6 +11,7 @@ from requests.structures import CaseInsensitiveDict
 from simple_batch.core.domain import Cause, Verdict
 from simple_batch.engine import error_text
 from simple_batch.engine.classify import classify
+from simple_batch.engine.rate_limit_headers import LONGEST_S
 from simple_batch.engine.transport import Reply
 
 FINAL, RETRY, STOP, WAIT = Verdict.FINAL, Verdict.RETRY, Verdict.STOP, Verdict.WAIT
@@ -327,6 +328,26 @@ def test_the_wait_in_a_body(fields, wait_s):
         ({"X_Retry_After": "5"}, 5),
         ({"Retry_After": '"3"'}, 3),
         ({"Retry_After": "3 seconds"}, 3),
+        ({"retry_AFTER": "1m30s"}, 90),
+        ({"RETRY_AFTER": "1M 30S"}, 90),
+        ({"Retry_After": "350ms"}, 0.35),
+        ({"Retry_After": "350 Milliseconds"}, 0.35),
+        ({"Retry_After": "2 minutes and 5 secs"}, 125),
+        ({"Retry_After": "1 hour, 1 min"}, 3660),
+        ({"Retry_After": "in about 4 s"}, 4),
+        ({"Retry_After": "in 4 s"}, 4),
+        ({"Retry_After": "~4"}, 4),
+        ({"Retry_After": "+4"}, 4),
+        ({"Retry_After": ".5"}, 0.5),
+        ({"Retry_After": "3, 9"}, 9),
+        ({"Retry_After": "9; q=zorbloks"}, 9),
+        ({"Retry_After": "4 zorbloks"}, None),
+        ({"Retry_After": "-5"}, 0),
+        ({"Retry_After": "Sun, 29 Nov 2020 01:35:49 GMT"}, 0),
+        ({"Retry_After": "99999999999999999999"}, LONGEST_S),
+        ({"Retry_After": "nan"}, None),
+        ({"Retry_After": "inf"}, None),
+        ({"X_RATELIMIT_RESET": "1m 30s"}, 90),
         ({"Retry_After_Seconds": "5"}, 5),
         ({"x_ms_retry_after_ms": "2500"}, 2.5),
         ({"RateLimit": "limit=100, remaining=0, reset=30"}, 30),

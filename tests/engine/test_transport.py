@@ -1,5 +1,6 @@
 """One attempt against an endpoint with every fault."""
 
+import gzip
 import time
 
 import pytest
@@ -50,6 +51,20 @@ def finding(behaviour, timeout_s=30.0, url="/v1/chat/completions"):
         (e.http(200, {"error": {"message": "x"}}), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.http(200, b"[1, 2]"), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.http(200, b"\xff\xfe{}"), Cause.BAD_RESPONSE, Verdict.RETRY),
+        *[
+            (e.http(status, b"this is not packed", f"Content-Encoding: {encoding}"), cause, verdict)
+            for encoding in ("gzip", "deflate", "br", "zorblok")
+            for status, cause, verdict in (
+                (503, Cause.OVERLOADED, Verdict.RETRY),
+                (401, Cause.AUTH, Verdict.STOP),
+                (429, Cause.RATE_LIMIT, Verdict.WAIT),
+            )
+        ],
+        (
+            e.http(200, gzip.compress(b"{"), "Content-Encoding: GZIP"),
+            Cause.BAD_RESPONSE,
+            Verdict.RETRY,
+        ),
         (e.http(302, b"", "Location: http://127.0.0.1:1/"), Cause.NOT_FOUND, Verdict.STOP),
         (e.error(400, "bad value"), Cause.BAD_REQUEST, Verdict.FINAL),
         (e.error(400, "too long", "context_length_exceeded"), Cause.CONTEXT_LENGTH, Verdict.FINAL),

@@ -11,6 +11,7 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.engine import prompt_caching
+from simple_batch.engine.failure_guard import GuardPolicy
 from simple_batch.engine.prompt_caching import PromptCaching
 from simple_batch.services import job_creation, jobs
 from simple_batch.services.job_options import ExtraConfig
@@ -61,11 +62,12 @@ def test_all_but_the_first_read_the_prefix_from_the_cache(start, add_config, mak
         job = wait_for(job_id, "completed")
         assert job.succeeded == 15
         agrees(job_id)
-        assert endpoint.caches.count(0) == (1 if aware else 15)
+        # calls before the first answer: as many as the start limit allows
+        assert endpoint.caches.count(0) == (1 if aware else GuardPolicy().first)
         with connected():
             progress = insight.progress(job_id)
         assert progress["cache_hit_rate"] == pytest.approx(endpoint.share, abs=1e-4)
-        assert progress["cache_hit_rate"] > 0.85 if aware else progress["cache_hit_rate"] == 0
+        assert progress["cache_hit_rate"] > 0.85 if aware else progress["cache_hit_rate"] < 0.4
 
 
 @pytest.mark.parametrize(

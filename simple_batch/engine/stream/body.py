@@ -38,6 +38,7 @@ class StreamBody:
         self._inflater: zlib._Decompress | None = None
         self._error: StreamError | None = None
         self._status = 0
+        self._unreadable = False  # an error whose body cannot be unpacked: its status says enough
         self.first_token_s: float | None = None
         self.too_large = False  # then nothing more is taken up
 
@@ -47,9 +48,16 @@ class StreamBody:
         if encoding in ("", "identity"):
             return
         if encoding not in _INFLATED:
-            raise ContentDecodingError(UNKNOWN_ENCODING(encoding=repr(redact(encoding)[:50])))
+            named = repr(redact(encoding)[:50])
+            self._cannot_unpack(ContentDecodingError(UNKNOWN_ENCODING(encoding=named)))
+            return
         self._encoding = encoding
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    def _cannot_unpack(self, error: ContentDecodingError) -> None:
+        if self._status < 300:
+            raise error
+        self._unreadable = True
 
     @property
     def is_stream(self) -> bool:
@@ -88,6 +96,8 @@ class StreamBody:
         """Take up bytes of the body; True where the first token is among them. Raises StreamBroken,
         ContentDecodingError."""
         started = self.first_token_s
+        if self._unreadable:
+            return False
         if self._inflater is None:
             self._take(data)
         else:
@@ -101,7 +111,9 @@ class StreamBody:
         """The whole answer, after the last byte. Raises StreamBroken where it is not whole,
         ContentDecodingError where its compression is cut off."""
         if self._inflater is not None and not self._inflater.eof and not self.is_whole:
-            raise ContentDecodingError(TRUNCATED_ENCODING(encoding=self._encoding))
+            self._cannot_unpack(ContentDecodingError(TRUNCATED_ENCODING(encoding=self._encoding)))
+        if self._unreadable:
+            return b""
         if self._error is None and self._is_stream:
             self._take_rest()
         if self._error is not None:
@@ -116,8 +128,10 @@ class StreamBody:
         while (data or len(block) == _BLOCK) and not inflater.eof:
             try:
                 block = inflater.decompress(data, _BLOCK)
-            except zlib.error as error:
-                raise ContentDecodingError(DAMAGED_ENCODING(encoding=self._encoding)) from error
+            except zlib.error:
+                damaged = DAMAGED_ENCODING(encoding=self._encoding)
+                self._cannot_unpack(ContentDecodingError(damaged))
+                return
             data = inflater.unconsumed_tail
             yield block
             if data:  # a little may unpack to very much
