@@ -18,8 +18,8 @@ from . import compiled_once, postgres
 from .fork_server import ForkServer, inherited, share_servers
 from .totals import Totals, closing
 
-# Many tests wait, for browsers, servers and time-outs: two processes more than there are cores.
-PROCESSES = (os.cpu_count() or 1) + 2
+# Many tests wait, for browsers, servers and time-outs: four processes more than there are cores.
+PROCESSES = (os.cpu_count() or 1) + 4
 ON_BOTH = (
     "store",
     "runner",
