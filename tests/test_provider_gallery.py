@@ -84,6 +84,8 @@ def test_the_rules_of_a_provider_are_those_of_its_prices(db):
         ("zhipu", "glm-4-plus"): "0.5",
         ("zhipu", "glm-5"): None,
         ("together", "openai/gpt-oss-20b"): None,
+        ("together", "Qwen/Qwen2.5-7B-Instruct-Turbo"): "0.5",
+        ("cerebras", "gpt-oss-120b"): None,
         ("xai", "grok-4.3"): "0.8",
         ("mistral", "anything"): "0.5",
     }

@@ -18,7 +18,7 @@ from ..store import batch_parts, images, response_cache
 from ..store import jobs as job_rows
 from ..store.database import connected, retry_while_unavailable
 from ..store.models import BatchPart, Job
-from .batch_deadline import BatchDeadline
+from .batch_deadline import BatchDeadline, window_s
 from .batch_run import BatchRun
 from .body_encoder import BodyEncoder
 from .job_parts import JobParts
@@ -106,16 +106,19 @@ class BatchJobs:
         try:
             with connected():
                 parts = self._parts_of(job)
+                wait_s = self._settings.BATCH_CANCEL_WAIT
+                if keep and not parts.cancels:  # they are paid for, so their answers are awaited
+                    wait_s += window_s(job.config)
         except ConfigurationError as error:
             self._give_up(job_id, error.text)
             return
-        until = time.monotonic() + self._settings.BATCH_CANCEL_WAIT
+        until = time.monotonic() + wait_s
         while parts.under_way():
             problem = self._end_step(parts, keep)
             if problem is None and time.monotonic() > until:
                 problem = translatable(
                     "it has not ended after %(seconds)s s",
-                    seconds=f"{self._settings.BATCH_CANCEL_WAIT:g}",
+                    seconds=f"{wait_s:g}",
                 )
             if problem is not None:
                 parts.leave_behind(problem)

@@ -107,6 +107,11 @@ class JobParts:
         """Say in the job's events that files of parts cannot be written."""
         self._log.disk(error.strerror or str(error))
 
+    @property
+    def cancels(self) -> bool:
+        """Whether the providers can end each batch that is under way before its time."""
+        return all(self._client(part).cancels for part in self.under_way())
+
     def under_way(self) -> list[BatchPart]:
         """Those that are not over."""
         return self._of(*batch_parts.UNDER_WAY)

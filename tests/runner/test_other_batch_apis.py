@@ -25,7 +25,7 @@ PROVIDERS = {
 @pytest.fixture
 def overrides(overrides):
     fast = {"BATCH_POLL_FIRST": 0.01, "BATCH_POLL_MAX": 0.05, "BATCH_FIND_WAIT": 0.01}
-    return {**overrides, **fast}
+    return {**overrides, **fast, "BATCH_CANCEL_WAIT": 0.1}
 
 
 @pytest.fixture
@@ -88,6 +88,8 @@ def test_a_batch_that_cannot_be_cancelled_goes_on_to_its_end_and_says_so(run, cl
         wait_until(lambda: says in client.get(f"/jobs/{job_id}/events").text)
         page = client.get(f"/jobs/{job_id}/parts").text
         assert "goes on to its end: this provider" in page and "being cancelled" not in page
+        asked = emulator.calls["get_batch"]
+        wait_until(lambda: emulator.calls["get_batch"] > asked + 5)
         emulator.polls_to_finish = 1
         job = wait_for(job_id, "cancelled")
-        assert job.succeeded == emulator.billed.total()
+        assert job.succeeded == emulator.billed.total() == 4
