@@ -195,17 +195,19 @@ class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     def step(self, input_tokens: int) -> LongContext | None:
         """The long-context step of a request with this input; None below the first."""
+        if not self.long_context:
+            return None
         steps = [step for step in self.long_context if input_tokens > step.above]
         return steps[-1] if steps else None
 
     def factors(self) -> list[Decimal]:
         """The factors of all hours, ascending."""
-        return [Decimal(1)] if self.hours is None else sorted(self.hours.all())
+        return [_ONE] if self.hours is None else sorted(self.hours.all())
 
     def factor(self, began_ms: int, ended_ms: int) -> Decimal:
         """The factor of the hour at which a call ran."""
         if self.hours is None:
-            return Decimal(1)
+            return _ONE
         return self.hours.factor(began_ms if self.hours.at == "start" else ended_ms)
 
     def to_json(self) -> str:
@@ -214,6 +216,7 @@ class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 _NO_CHANGE = Rate()
+_ONE = Decimal(1)
 
 
 def is_batch(tier: str | None) -> bool:

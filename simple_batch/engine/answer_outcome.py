@@ -156,16 +156,17 @@ def outcome_of(url: str, body: bytes) -> AnswerOutcome:
         return AnswerOutcome(Outcome.OK)
     try:
         answer = _answer(body)
-        if _given(answer.choices):
+        if is_given(answer.choices):
             return _of_choices(answer)
-        if _given(answer.output) or _given(answer.incomplete_details):
+        if is_given(answer.output) or is_given(answer.incomplete_details):
             return _of_output(answer)
         return AnswerOutcome(Outcome.OK)
     except _FAULTS:
         return AnswerOutcome(Outcome.EMPTY)
 
 
-def _given(raw: msgspec.Raw) -> bool:
+def is_given(raw: msgspec.Raw) -> bool:
+    """Whether a field says anything."""
     return bytes(raw) not in _ABSENT
 
 
@@ -194,8 +195,8 @@ def _of_choice(raw: msgspec.Raw, stop_reason: msgspec.Raw) -> AnswerOutcome:
 
 
 def _message_of(choice: _Choice) -> _Message:
-    said = choice.message if _given(choice.message) else choice.delta
-    if not _given(said):
+    said = choice.message if is_given(choice.message) else choice.delta
+    if not is_given(said):
         return _Message(choice.text)
     try:
         return _message(said)
@@ -211,16 +212,16 @@ def _of_message(message: _Message, meaning: Outcome | None) -> Outcome:
         return content
     if meaning is not None:
         return meaning
-    if _given(message.tool_calls) or _is_call(message.function_call):
+    if is_given(message.tool_calls) or _is_call(message.function_call):
         return Outcome.TOOL_CALL
-    if content is Outcome.EMPTY and (_given(message.audio) or _given(message.images)):
+    if content is Outcome.EMPTY and (is_given(message.audio) or is_given(message.images)):
         return Outcome.OK
     return content
 
 
 def _is_call(raw: msgspec.Raw) -> bool:
     """Whether a function is named; some gateways always send the fields, empty."""
-    if not _given(raw):
+    if not is_given(raw):
         return False
     value = _any(raw)
     return any(value.values()) if isinstance(value, dict) else bool(value)
@@ -228,7 +229,7 @@ def _is_call(raw: msgspec.Raw) -> bool:
 
 def _says_something(raw: msgspec.Raw) -> bool:
     """Whether a refusal is given: a text that is not blank, or anything else that is not false."""
-    if not _given(raw):
+    if not is_given(raw):
         return False
     value = _any(raw)
     return bool(value.strip() if isinstance(value, str) else value)
@@ -255,7 +256,7 @@ def _ended(choice: _Choice, of_message: msgspec.Raw) -> tuple[str | None, _Meani
 
 def _word(raw: msgspec.Raw) -> str | None:
     """A finish reason as text; that of an object (SGLang: {"type": "length"}) stands in it."""
-    if not _given(raw):
+    if not is_given(raw):
         return None
     value = _any(raw)
     if isinstance(value, dict):
@@ -285,7 +286,7 @@ def _of_output(answer: _Answer) -> AnswerOutcome:
         refused = _meaning(reason).outcome is Outcome.REFUSED
         meaning = Outcome.REFUSED if refused else Outcome.CUT_OFF
     try:
-        items = _list(answer.output) if _given(answer.output) else []
+        items = _list(answer.output) if is_given(answer.output) else []
         found = set(map(_of_item, items))
     except msgspec.ValidationError:  # no list
         found = {_of_content(answer.output)}
@@ -296,7 +297,7 @@ def _of_output(answer: _Answer) -> AnswerOutcome:
 
 
 def _incomplete_reason(raw: msgspec.Raw) -> str | None:
-    if not _given(raw):
+    if not is_given(raw):
         return None
     try:
         return (_why(raw).reason or "")[:_LONGEST_REASON] or None
@@ -316,9 +317,9 @@ def _of_item(raw: msgspec.Raw) -> Outcome:
         return _SERVED_CALLS.get(kind, Outcome.TOOL_CALL)
     if item.status == "incomplete":
         return Outcome.CUT_OFF
-    said = item.content if _given(item.content) else item.text
-    if _given(said) or not kind or _MEDIA.search(kind):
-        return _of_content(said if _given(said) else raw)
+    said = item.content if is_given(item.content) else item.text
+    if is_given(said) or not kind or _MEDIA.search(kind):
+        return _of_content(said if is_given(said) else raw)
     return Outcome.EMPTY  # a list of tools, a note, …
 
 
@@ -330,14 +331,14 @@ def _of_content(raw: msgspec.Raw) -> Outcome:
     text = bytes(raw)
     if text in _ABSENT:
         return Outcome.EMPTY
-    if text[:1] == b'"' and _is_plain(text):
+    if text[:1] == b'"' and is_plain(text):
         return Outcome.OK
     found = _Content()
     found.add(_any(text), 0)
     return found.outcome
 
 
-def _is_plain(text: bytes) -> bool:
+def is_plain(text: bytes) -> bool:
     """Whether a JSON string, by its bytes, is surely neither blank nor reasoning alone, as nearly all: it
     begins with a character, and does not end with a closing tag."""
     begins = text[1] not in _UNSURE or _LETTER.match(text, 1)

@@ -20,8 +20,10 @@ from ..core.stored_messages import (
 )
 from .answer_memory import Held
 from .answer_outcome import AnswerOutcome, outcome_of
+from .endpoint_parameters import CHAT
 from .error_kinds import kind_of, limited, refuses_content
 from .error_text import ErrorBody, is_error, read_error, read_error_value
+from .plain_answer import STOP, plain_answer
 from .rate_limit_headers import RateLimits, rate_limits
 from .rejected_parameters import Rejection, rejection_of
 from .service_tier import of_answer
@@ -200,6 +202,26 @@ def disqualified(
 
 def _judge_success(reply: Reply, url: str) -> Classification:
     limits = rate_limits(reply.headers, time.time())
+    plain = plain_answer(reply.body) if url == CHAT else None
+    if plain is not None:
+        return Classification(
+            None,
+            None,
+            reply.status,
+            usage=usage_of(plain.usage, url),
+            model=plain.model,
+            response=reply.body,
+            limits=limits,
+            held=reply.held,
+            outcome=Outcome.OK,
+            finish_reason=STOP,
+            service_tier=of_answer(plain.service_tier, plain.usage, reply.headers),
+        )
+    return _judge_any_success(reply, url, limits)
+
+
+def _judge_any_success(reply: Reply, url: str, limits: RateLimits | None) -> Classification:
+    """The same for an answer of any shape."""
     model = None
     answer: _Answer | _Lenient
     try:
