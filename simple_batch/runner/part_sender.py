@@ -23,6 +23,7 @@ from ..engine.batch_api.batch_client import (
     RemoteState,
 )
 from ..engine.breaker import PauseReason, pause_reason
+from ..engine.classify import Classification
 from ..engine.transport import TransportFailure
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
@@ -52,7 +53,9 @@ class NotLeading(Exception):
 class PartSender:
     """``leads()``, asked in the transaction that announces a batch: whether this process still leads the
     parts of the job. ``budget(part)``: whether the cost of a part fits under the spend caps, and is
-    reserved (part_budget.py)."""
+    reserved (part_budget.py). ``moves(config_id)``: whether the requests of a part go to another config
+    rather than wait for room at this one (batch_configs.py). ``keep_files``: files of refused batches
+    stay at the provider."""
 
     def __init__(
         self,
@@ -64,6 +67,8 @@ class PartSender:
         leads: Callable[[], bool] = lambda: True,
         budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
         deadline_at: int | None = None,
+        moves: Callable[[int], bool] = lambda config_id: False,
+        keep_files: bool = False,
     ):
         self._settings = settings
         self._files = files
@@ -73,6 +78,8 @@ class PartSender:
         self._log = part_log
         self._leads = leads
         self._budget = budget
+        self._moves = moves
+        self._keep_files = keep_files
         self._refused = 0  # parts refused as a whole, since the last that was not
         self._created_again: dict[int, int] = {}  # when (epoch ms), by part
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
@@ -93,8 +100,12 @@ class PartSender:
             return self._waits.unanswered(part, failure)
 
     def _advance(self, client: BatchClient, part: BatchPart) -> PauseReason | None:
-        if part.state == PartState.CREATING and self.adopted(client, part):
-            return None
+        if part.state == PartState.CREATING:
+            try:
+                if self.adopted(client, part):
+                    return None
+            except BatchCallFailed as failed:
+                return self._not_looked_up(part, failed)
         if part.state != PartState.CREATING and not self._has_room(client, part):
             return None
         if part.state == PartState.PLANNED:
@@ -110,7 +121,7 @@ class PartSender:
     def _not_afforded(self, part: BatchPart, room: Room | PauseReason) -> PauseReason | None:
         if room is Room.SMALLER:
             self._release(part, translatable("cut into smaller parts"))
-        elif room is Room.LATER:
+        elif room is Room.LATER and not self._moved_away(part):
             self._waits.for_money(part)
         return room if isinstance(room, PauseReason) else None
 
@@ -124,7 +135,8 @@ class PartSender:
             self._cut_smaller(client, part)
             return False
         if enqueued and enqueued + part.tokens > limit:
-            self._waits.for_room(part, limit)
+            if not self._moved_away(part):
+                self._waits.for_room(part, limit)
             return False
         return True
 
@@ -155,6 +167,11 @@ class PartSender:
                 client.delete(gone)
             except (BatchCallFailed, TransportFailure) as failed:
                 log.warning("the file %s stays at the provider: %s", file_id, failed)
+
+    def _forget_refused(self, part: BatchPart) -> None:
+        """The provider takes no batch of this file."""
+        if not self._keep_files:
+            self._forget_upload(self._maker_of(part.config_id).client, part.file_id)
 
     # --- create -----------------------------------------------------------------------------
 
@@ -278,10 +295,16 @@ class PartSender:
             return None
         if finding.verdict in (Verdict.RETRY, Verdict.WAIT):
             return self._waits.refused(part, failed)
-        if finding.verdict is Verdict.STOP or finding.cause in (Cause.AUTH, Cause.QUOTA):
+        if stops(finding):
             return pause_reason(finding)
         self._release(part, finding.message)
+        self._forget_refused(part)
         return self._whole_refused(pause_reason(finding))
+
+    def _not_looked_up(self, part: BatchPart, failed: BatchCallFailed) -> PauseReason | None:
+        """Whether there is a batch is not known: the part stays as it is, and it is looked for again."""
+        stop = self._waits.refused(part, failed)
+        return pause_reason(failed.finding) if stops(failed.finding) else stop
 
     def batch_refused(self, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:
         """The provider refused a batch as a whole, with no result. Lines that it names are handed to the
@@ -305,6 +328,7 @@ class PartSender:
         if release(self._files, part, former, detail or batch.status):
             self._log.refused(part, detail or batch.status)
             batch_parts_ended(part)
+            self._forget_refused(part)
         return None
 
     def _whole_refused(self, stop: PauseReason) -> PauseReason | None:
@@ -331,7 +355,16 @@ class PartSender:
         if limit is not None and part.tokens > limit and part.requests > 1:
             self._cut_smaller(self._maker_of(config_id).client, part)
             return
-        self._waits.for_room(part, limit)
+        if not self._moved_away(part):
+            self._waits.for_room(part, limit)
+
+    def _moved_away(self, part: BatchPart) -> bool:
+        """Let another config take the requests of a part that finds no room."""
+        if not self._moves(part.config_id):
+            return False
+        self._release(part, translatable("the connection has no room for it"))
+        self._forget_upload(self._maker_of(part.config_id).client, part.file_id)
+        return True
 
     def _cut_smaller(self, client: BatchClient, part: BatchPart) -> None:
         self._release(part, translatable("cut into smaller parts"))
@@ -357,6 +390,11 @@ def _refuses_all(message: str) -> PauseReason:
         "batch_refused",
         translatable("The provider refuses the batches of this job: %(message)s", message=message),
     )
+
+
+def stops(finding: Classification) -> bool:
+    """Whether each further call would be refused alike."""
+    return finding.verdict is Verdict.STOP or finding.cause in (Cause.AUTH, Cause.QUOTA)
 
 
 def uncertain(failed: BatchCallFailed) -> bool:
