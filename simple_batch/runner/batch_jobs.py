@@ -82,6 +82,8 @@ class BatchJobs:
         reuse = ResponseReuse(job, calls.record_reused) if job.reuse_hours else None
         budget = self._budget(job, calls)
         configs = BatchConfigs(job)
+        merging = _Merging(job, calls, self._sink, budget)
+        parts = self._parts(job, calls, makers, merging, budget, configs)
         planner = PartPlanner(
             job,
             self._settings,
@@ -91,9 +93,8 @@ class BatchJobs:
             reuse,
             budget.most_requests,
             configs,
+            parts.sizes.most,
         )
-        merging = _Merging(job, calls, self._sink, budget)
-        parts = self._parts(job, calls, makers, merging, budget, configs)
         deadline = BatchDeadline(job, self._settings)
         run = BatchRun(job, parts, planner, calls, self._sink, deadline, configs)
         merging.stops = run.end

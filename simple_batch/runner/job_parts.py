@@ -34,6 +34,7 @@ from .part_log import PartLog
 from .part_poller import PartPoller
 from .part_release import let_go, release
 from .part_sender import PartSender, remote_of
+from .part_sizes import PartSizes
 from .part_waits import PartWaits
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class JobParts:
         self._empty = 0  # batches that ended without a single result, since the last that had one
         self._waits = PartWaits(settings)
         self._configs = configs
+        self.sizes = PartSizes()
         self.plannable: Callable[[], bool] = lambda: False  # whether parts may still be cut
         self._sender = PartSender(
             settings,
@@ -91,6 +93,7 @@ class JobParts:
             job.deadline_at,
             configs.fill if configs is not None else lambda config_id: False,
             job.keep_remote_files,
+            self.sizes.too_large,
         )
         self._poller = PartPoller(files, maker_of, self._waits, part_log, self._sender)
 

@@ -5,7 +5,8 @@ holds requests of one config, model and endpoint, and is within the provider's l
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from ..core.clock import give_way, now_ms
 from ..core.domain import PartState, Request, RequestResult, RequestStatus, Service
@@ -78,12 +79,19 @@ class _Growing:
 class _Limits:
     """Of one part: the provider's, the setting's, and what refusals have shown."""
 
-    def __init__(self, maker: LineMaker, settings: Settings, learned: int | None, most: int | None):
+    def __init__(
+        self,
+        maker: LineMaker,
+        settings: Settings,
+        learned: int | None,
+        most: int | None,
+        most_bytes: int | None,
+    ):
         limits = maker.client.limits
         self.requests = min(
             limits.requests or 1 << 30, settings.BATCH_PART_MAX_REQUESTS, most or 1 << 30
         )
-        self.bytes = limits.bytes or MOST_BYTES
+        self.bytes = min(limits.bytes or MOST_BYTES, most_bytes or 1 << 40)
         known = [tokens for tokens in (limits.tokens, learned) if tokens is not None]
         self.tokens = min(known, default=None)
         self.inputs = limits.inputs
@@ -92,7 +100,8 @@ class _Limits:
 class PartPlanner:
     """``maker_of(config_id)`` makes the lines; ``record(provider, index, attempts, result)`` takes the
     results of requests that no batch can take. ``most(config_id, model)``: how many requests a part may
-    have (part_budget.py). ``configs`` chooses among those that the job is spread over."""
+    have (part_budget.py). ``configs`` chooses among those that the job is spread over.
+    ``most_bytes`` of a part, by config, is what refusals have shown (part_sizes.py)."""
 
     def __init__(
         self,
@@ -104,9 +113,11 @@ class PartPlanner:
         reuse: ResponseReuse | None = None,
         most: Callable[[int, str], int | None] = lambda config_id, model: None,
         configs: BatchConfigs | None = None,
+        most_bytes: Mapping[int, int] = MappingProxyType({}),
     ):
         self._job_id = job.id
         self._most = most
+        self._most_bytes = most_bytes
         self._config_id = job.config_id
         self._ask_once = job.ask_once
         self._settings = settings
@@ -215,7 +226,8 @@ class PartPlanner:
             batch_parts.begin, self._job_id, config_id, url, model, marker
         )
         self._files.remove(part.id)  # of another database that was here
-        return _Growing(part, _Limits(maker, self._settings, learned, self._most(config_id, model)))
+        most, most_bytes = self._most(config_id, model), self._most_bytes.get(config_id)
+        return _Growing(part, _Limits(maker, self._settings, learned, most, most_bytes))
 
     def _closed(self, keys: list[Key]) -> Iterator[BatchPart]:
         """Parts that take no more requests, as they are now."""

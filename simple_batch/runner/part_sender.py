@@ -19,6 +19,7 @@ from ..core.settings import Settings
 from ..engine.batch_api.batch_client import (
     BatchCallFailed,
     BatchClient,
+    BatchError,
     RemoteBatch,
     RemoteState,
 )
@@ -55,7 +56,7 @@ class PartSender:
     parts of the job. ``budget(part)``: whether the cost of a part fits under the spend caps, and is
     reserved (part_budget.py). ``moves(config_id)``: whether the requests of a part go to another config
     rather than wait for room at this one (batch_configs.py). ``keep_files``: files of refused batches
-    stay at the provider."""
+    stay at the provider. ``too_large(part)`` learns that the file of a part is (part_sizes.py)."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class PartSender:
         deadline_at: int | None = None,
         moves: Callable[[int], bool] = lambda config_id: False,
         keep_files: bool = False,
+        too_large: Callable[[BatchPart], None] = lambda part: None,
     ):
         self._settings = settings
         self._files = files
@@ -80,6 +82,7 @@ class PartSender:
         self._budget = budget
         self._moves = moves
         self._keep_files = keep_files
+        self._too_large = too_large
         self._refused = 0  # parts refused as a whole, since the last that was not
         self._created_again: dict[int, int] = {}  # when (epoch ms), by part
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
@@ -297,8 +300,16 @@ class PartSender:
             return self._waits.refused(part, failed)
         if stops(finding):
             return pause_reason(finding)
+        if finding.cause is Cause.TOO_LARGE and part.requests > 1:
+            self._too_large(part)
+            self._cut_smaller(self._maker_of(part.config_id).client, part)
+            return None
+        if finding.cause is Cause.TOO_LARGE:
+            self._log.lines_refused(part, [BatchError("", finding.message, line=1)], finding.cause)
         self._release(part, finding.message)
         self._forget_refused(part)
+        if finding.cause is Cause.TOO_LARGE:
+            return None
         return self._whole_refused(pause_reason(finding))
 
     def _not_looked_up(self, part: BatchPart, failed: BatchCallFailed) -> PauseReason | None:
