@@ -18,6 +18,7 @@ from ..store import batch_parts, images, response_cache
 from ..store import jobs as job_rows
 from ..store.database import connected, retry_while_unavailable
 from ..store.models import BatchPart, Job
+from .batch_configs import BatchConfigs
 from .batch_deadline import BatchDeadline, window_s
 from .batch_run import BatchRun
 from .body_encoder import BodyEncoder
@@ -80,6 +81,9 @@ class BatchJobs:
         makers = self._makers(job)
         reuse = ResponseReuse(job, calls.record_reused) if job.reuse_hours else None
         budget = self._budget(job, calls)
+        configs = BatchConfigs(job)
+        merging = _Merging(job, calls, self._sink, budget)
+        parts = self._parts(job, calls, makers, merging, budget, configs)
         planner = PartPlanner(
             job,
             self._settings,
@@ -88,11 +92,11 @@ class BatchJobs:
             calls.record,
             reuse,
             budget.most_requests,
+            configs,
+            parts.sizes.most,
         )
-        merging = _Merging(job, calls, self._sink, budget)
-        parts = self._parts(job, calls, makers, merging, budget)
         deadline = BatchDeadline(job, self._settings)
-        run = BatchRun(job, parts, planner, calls, self._sink, deadline)
+        run = BatchRun(job, parts, planner, calls, self._sink, deadline, configs)
         merging.stops = run.end
         return run
 
@@ -189,6 +193,7 @@ class BatchJobs:
         makers: "_Makers",
         merging: "_Merging",
         budget: PartBudget,
+        configs: BatchConfigs | None = None,
     ) -> JobParts:
         def record(config_id: int, index: int, result: RequestResult) -> None:
             calls.record(self._providers.by_id(config_id), index, (), result)
@@ -202,6 +207,7 @@ class BatchJobs:
             merging,
             lambda: self._leads(job.id),
             budget.reserve,
+            configs,
         )
 
 

@@ -23,6 +23,7 @@ from ..store.database import retry_while_unavailable
 from ..store.models import Job
 from ..store.requests import RouteKey
 from . import finalize
+from .batch_configs import BatchConfigs
 from .batch_deadline import BatchDeadline
 from .job_parts import JobParts
 from .job_run import JobRun
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0  # between two looks at the parts
 DISK_S = 10.0  # until a file that could not be written is tried again
-MOST_WAITING = 2  # parts that are cut and cannot be sent yet
+MOST_WAITING = 2  # parts of each config that are cut and cannot be sent yet
 MANY = 1_000  # requests that are sent again before other parts have ended
 
 
@@ -51,6 +52,7 @@ class BatchRun:
         calls: JobRun,
         sink: ResultSink,
         deadline: BatchDeadline,
+        configs: BatchConfigs,
     ):
         self.job_id = job.id
         self._parts = parts
@@ -58,6 +60,9 @@ class BatchRun:
         self._calls = calls
         self._sink = sink
         self._deadline = deadline
+        self._configs = configs
+        self._passed_over = 0  # configs, as seen last
+        self._divides_again = False
         self._ask_once = job.ask_once
         self._rest_now = job.rest_now_at is not None
         self._withdrawn = False
@@ -68,6 +73,7 @@ class BatchRun:
         self._let_go = 0
         self._counts: dict[str, int] = {}
         self._counted_at = 0.0
+        parts.plannable = lambda: self._plannable or planner.under_way
 
     # --- as JobRun ----------------------------------------------------------------------------
 
@@ -221,7 +227,8 @@ class BatchRun:
         if not look.creates:
             self._planner.abandon()
             self._parts.hold_back()
-        busy, stop = self._parts.send_next()
+        self._look_at_configs()
+        busy, stop = self._parts.send_next(self._planner.growing)
         self.end(stop)
         if busy or self._stopping:
             return True
@@ -232,6 +239,14 @@ class BatchRun:
             return True
         return self._complete_or_call()
 
+    def _look_at_configs(self) -> None:
+        """Where a config is passed over from now on, requests that were to go there are divided again."""
+        if self._configs.changes != self._passed_over:
+            self._passed_over = self._configs.changes
+            self._planner.abandon()
+            self._parts.release_closed()
+            self._plannable = self._divides_again = True
+
     def _may_plan(self) -> bool:
         """Whether to cut the next part. Requests that came back wait for the other parts, unless
         there are many."""
@@ -240,14 +255,17 @@ class BatchRun:
         if not (self._planner.under_way or self._plannable):
             return False
         counts = retry_while_unavailable(batch_parts.counts, self.job_id)
-        if sum(counts.get(state, 0) for state in batch_parts.UNSENT) >= MOST_WAITING:
+        most = MOST_WAITING * self._configs.count
+        unsent = sum(counts.get(state, 0) for state in batch_parts.UNSENT)
+        if unsent - len(self._planner.growing) >= most:
             return False
         if self._planner.under_way:
             return True
         self._plannable = False
         self._sink.flush()
-        alone = not any(counts.get(state) for state in batch_parts.UNDER_WAY)
-        return self._left() >= (1 if alone else MANY)
+        waits = not self._divides_again and self._parts.others_under_way()
+        self._divides_again = False
+        return self._left() >= (MANY if waits else 1)
 
     def _left(self) -> int:
         """Requests without a result that are in no part."""

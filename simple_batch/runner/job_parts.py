@@ -5,12 +5,13 @@ Each step reads the parts' states from the database, so that another process can
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
 from ..core.clock import now_ms
 from ..core.domain import PartState
+from ..core.errors import ConfigurationError
 from ..core.messages import translatable
 from ..core.settings import Settings
 from ..engine.batch_api.batch_client import (
@@ -25,6 +26,7 @@ from ..engine.transport import TransportFailure
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
 from ..store.models import BatchPart, Job
+from .batch_configs import BatchConfigs
 from .part_budget import Room
 from .part_files import PartFiles
 from .part_lines import LineMaker, MakerOf
@@ -32,6 +34,7 @@ from .part_log import PartLog
 from .part_poller import PartPoller
 from .part_release import let_go, release
 from .part_sender import PartSender, remote_of
+from .part_sizes import PartSizes
 from .part_waits import PartWaits
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,8 @@ class Merge(Protocol):
 
 
 class JobParts:
-    """``merge`` merges results; see PartSender for ``leads`` and ``budget``."""
+    """``merge`` merges results; see PartSender for ``leads`` and ``budget``. ``configs`` are those that the
+    job is spread over: where one stops, the others go on; None: it stops the job."""
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class JobParts:
         merge: Merge,
         leads: Callable[[], bool] = lambda: True,
         budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
+        configs: BatchConfigs | None = None,
     ):
         self.job_id = job.id
         self._keep_files = job.keep_remote_files
@@ -74,6 +79,9 @@ class JobParts:
         self._merge = merge
         self._empty = 0  # batches that ended without a single result, since the last that had one
         self._waits = PartWaits(settings)
+        self._configs = configs
+        self.sizes = PartSizes()
+        self.plannable: Callable[[], bool] = lambda: False  # whether parts may still be cut
         self._sender = PartSender(
             settings,
             files,
@@ -83,7 +91,9 @@ class JobParts:
             leads,
             budget,
             job.deadline_at,
+            configs.fill if configs is not None else lambda config_id: False,
             self._keep_files,
+            self.sizes.too_large,
         )
         self._poller = PartPoller(files, maker_of, self._waits, part_log, self._sender)
 
@@ -121,23 +131,26 @@ class JobParts:
         for part in self._of(PartState.PLANNED):
             release(self._files, part, (PartState.PLANNED,))
 
-    def send_next(self) -> tuple[bool, PauseReason | None]:
-        """Take one part that can be sent now further. Returns whether there was one, and why the job must
-        stop, if it must."""
-        found = self._due(batch_parts.UNSENT)
-        return (True, self._sender.send(found[0])) if found else (False, None)
+    def send_next(self, growing: Collection[int] = ()) -> tuple[bool, PauseReason | None]:
+        """Take one part that can be sent now further; not one of those with the ids ``growing``, which
+        still take requests. Returns whether there was one, and why the job must stop, if it must."""
+        found = [part for part in self._due(batch_parts.UNSENT) if part.id not in growing]
+        return (True, self.send(found[0])) if found else (False, None)
 
     def send(self, part: BatchPart) -> PauseReason | None:
-        """Send a part that was just planned."""
-        return self._sender.send(part)
+        """Send a part, or take it further."""
+        stop = self._usable(part, self._sender.send)
+        return None if stop is None or self._closes(part, stop) else stop
 
     def poll(self) -> tuple[bool, PauseReason | None]:
         """Ask about each open batch whose time has come. Returns whether one is over, and why the job
         must stop, if it must."""
         over = False
         for part in self._due(batch_parts.OPEN):
-            stop = self._poller.poll(part)
-            over |= part.state not in batch_parts.OPEN
+            stop = self._unless_others_go_on(part, self._usable(part, self._poller.poll))
+            if part.state not in batch_parts.OPEN:
+                over = True
+                self._has_room(part)
             if stop is not None:
                 return over, stop
         return over, None
@@ -147,6 +160,51 @@ class JobParts:
         found = self._due((PartState.ENDED,))
         return (True, self._merge_one(found[0])) if found else (False, None)
 
+    # --- several configs ----------------------------------------------------------------------
+
+    def release_closed(self) -> None:
+        """Configs take no batches any more: what was not sent to them is pending again."""
+        for part in self._of(*_BEFORE_CREATE):
+            closed = self._configs is not None and self._configs.is_closed(part.config_id)
+            if closed and release(self._files, part, _BEFORE_CREATE):
+                self._forget_file(part)
+
+    def others_under_way(self) -> bool:
+        """Whether a part is under way at a config that is not passed over."""
+        if self._configs is None:
+            return bool(self.under_way())
+        return any(not self._configs.is_closed(part.config_id) for part in self.under_way())
+
+    def _usable(
+        self, part: BatchPart, step: Callable[[BatchPart], PauseReason | None]
+    ) -> PauseReason | None:
+        """Take a step of a part. A config that cannot be used stops the job, as its provider might."""
+        try:
+            return step(part)
+        except ConfigurationError as error:
+            if self._configs is None:
+                raise
+            return PauseReason("auth", error.text)
+
+    def _has_room(self, part: BatchPart) -> None:
+        if self._configs is not None:
+            self._configs.ended(part.config_id)
+
+    def _closes(self, part: BatchPart, stop: PauseReason) -> bool:
+        return self._configs is not None and self._configs.close(part.config_id, stop)
+
+    def _unless_others_go_on(self, part: BatchPart, stop: PauseReason | None) -> PauseReason | None:
+        """Batches of a config that cannot be asked about stop the job only when no other config has
+        anything to do."""
+        if stop is None or self._configs is None:
+            return stop
+        if self._closes(part, stop):
+            return None
+        others_work = self._configs.is_closed(part.config_id) and (
+            self.others_under_way() or self.plannable()
+        )
+        return None if others_work else stop
+
     # --- results ------------------------------------------------------------------------------
 
     def _merge_one(self, part: BatchPart) -> PauseReason | None:
@@ -155,9 +213,9 @@ class JobParts:
         try:
             paths = maker.client.download(batch, self._files.folder(part.id))
         except BatchCallFailed as failed:
-            return self._not_read(part, batch, failed)
+            return self._unless_others_go_on(part, self._not_read(part, batch, failed))
         except TransportFailure as failure:
-            return self._waits.unanswered(part, failure)
+            return self._unless_others_go_on(part, self._waits.unanswered(part, failure))
         except ResultsCutOff as cut:
             if part.poll_failures < CUT_OFF_TRIES or not cut.paths:
                 self._waits.poll_failed(part, str(cut), None)
@@ -171,7 +229,7 @@ class JobParts:
             return None
         self._waits.answered(part)
         self._clean_up(part)
-        return stop or self._without_results(part, batch)
+        return stop or self._unless_others_go_on(part, self._without_results(part, batch))
 
     def _without_results(self, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:
         """Requests that a provider never runs must not be sent for ever."""

@@ -122,7 +122,9 @@ class PartLog:
         log.info("job %s: %s", self._job_id, detail)
         retry_while_unavailable(job_rows.note, self._job_id, job_rows.PARTS, detail)
 
-    def lines_refused(self, part: BatchPart, errors: list[BatchError]) -> None:
+    def lines_refused(
+        self, part: BatchPart, errors: list[BatchError], cause: Cause = Cause.BAD_REQUEST
+    ) -> None:
         """Lines that keep a batch from being run fail, in the provider's words."""
         for error in errors:
             index = retry_while_unavailable(batch_parts.index_at, part.id, error.line)
@@ -135,7 +137,7 @@ class PartLog:
                 started_at=None,
                 finished_at=now_ms(),
                 latency_ms=None,
-                cause=Cause.BAD_REQUEST,
+                cause=cause,
                 message=error.message or error.code,
             )
             self._record(part.config_id, index, result)

@@ -5,16 +5,20 @@ holds requests of one config, model and endpoint, and is within the provider's l
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from ..core.clock import give_way, now_ms
-from ..core.domain import PartState, Request, RequestResult, RequestStatus, Service, Spread
+from ..core.domain import PartState, Request, RequestResult, RequestStatus, Service
+from ..core.errors import ConfigurationError
 from ..core.settings import Settings
+from ..engine.breaker import PauseReason
 from ..store import batch_parts
 from ..store import requests as request_rows
 from ..store.database import retry_while_unavailable
 from ..store.models import BatchPart, Job
 from ..store.requests import OWN_WAY, RouteKey
+from .batch_configs import BatchConfigs
 from .part_files import PartFiles
 from .part_lines import Line, LineMaker, MakerOf, Unfit
 from .part_release import new_marker, release
@@ -75,12 +79,19 @@ class _Growing:
 class _Limits:
     """Of one part: the provider's, the setting's, and what refusals have shown."""
 
-    def __init__(self, maker: LineMaker, settings: Settings, learned: int | None, most: int | None):
+    def __init__(
+        self,
+        maker: LineMaker,
+        settings: Settings,
+        learned: int | None,
+        most: int | None,
+        most_bytes: int | None,
+    ):
         limits = maker.client.limits
         self.requests = min(
             limits.requests or 1 << 30, settings.BATCH_PART_MAX_REQUESTS, most or 1 << 30
         )
-        self.bytes = limits.bytes or MOST_BYTES
+        self.bytes = min(limits.bytes or MOST_BYTES, most_bytes or 1 << 40)
         known = [tokens for tokens in (limits.tokens, learned) if tokens is not None]
         self.tokens = min(known, default=None)
         self.inputs = limits.inputs
@@ -89,7 +100,8 @@ class _Limits:
 class PartPlanner:
     """``maker_of(config_id)`` makes the lines; ``record(provider, index, attempts, result)`` takes the
     results of requests that no batch can take. ``most(config_id, model)``: how many requests a part may
-    have (part_budget.py)."""
+    have (part_budget.py). ``configs`` chooses among those that the job is spread over.
+    ``most_bytes`` of a part, by config, is what refusals have shown (part_sizes.py)."""
 
     def __init__(
         self,
@@ -100,9 +112,12 @@ class PartPlanner:
         record: Callable,
         reuse: ResponseReuse | None = None,
         most: Callable[[int, str], int | None] = lambda config_id, model: None,
+        configs: BatchConfigs | None = None,
+        most_bytes: Mapping[int, int] = MappingProxyType({}),
     ):
         self._job_id = job.id
         self._most = most
+        self._most_bytes = most_bytes
         self._config_id = job.config_id
         self._ask_once = job.ask_once
         self._settings = settings
@@ -111,7 +126,7 @@ class PartPlanner:
         self._record = record
         self._reuse = reuse
         self._may_call = Service(job.service) is Service.BATCH_THEN_NOW
-        self._chooser = _Chooser(job)
+        self._configs = configs or BatchConfigs(job)
         self._growing: dict[Key, _Growing] = {}
         self._pass: Iterator[BatchPart] | None = None
         self.left_for_calls = 0  # requests that no batch can take, seen in this pass
@@ -120,6 +135,11 @@ class PartPlanner:
     def under_way(self) -> bool:
         """Whether a pass has begun and not ended."""
         return self._pass is not None
+
+    @property
+    def growing(self) -> set[int]:
+        """Ids of the parts that still take requests: they must not be sent yet."""
+        return {one.part.id for one in self._growing.values()}
 
     def next_part(self) -> BatchPart | None:
         """The next part, which takes no more requests; None: the pass has reached the end of the job."""
@@ -143,7 +163,7 @@ class PartPlanner:
         ways = retry_while_unavailable(request_rows.ways, job.id) if job.overrides else []
         for way in (OWN_WAY, *ways):
             for page in self._pages(job, way):
-                for config_id, requests in self._chooser.divided(way, page):
+                for config_id, requests in self._configs.divided(way, page):
                     yield from self._place(way, config_id or self._config_id, requests)
                 for one in self._growing.values():
                     one.flush(self._files)
@@ -166,7 +186,12 @@ class PartPlanner:
             yield page
 
     def _place(self, way: RouteKey, config_id: int, requests: list[Request]) -> Iterator[BatchPart]:
-        maker = self._maker_of(config_id)
+        try:
+            maker = self._maker_of(config_id)
+        except ConfigurationError as error:
+            if self._configs.close(config_id, PauseReason("auth", error.text)):
+                return  # the next pass places them elsewhere
+            raise
         if self._reuse is not None:
             asked = requests
             requests = self._reuse.unanswered(maker.bodies, requests)
@@ -201,7 +226,8 @@ class PartPlanner:
             batch_parts.begin, self._job_id, config_id, url, model, marker
         )
         self._files.remove(part.id)  # of another database that was here
-        return _Growing(part, _Limits(maker, self._settings, learned, self._most(config_id, model)))
+        most, most_bytes = self._most(config_id, model), self._most_bytes.get(config_id)
+        return _Growing(part, _Limits(maker, self._settings, learned, most, most_bytes))
 
     def _closed(self, keys: list[Key]) -> Iterator[BatchPart]:
         """Parts that take no more requests, as they are now."""
@@ -229,31 +255,3 @@ class PartPlanner:
             message=unfit.message,
         )
         self._record(provider, request.index, (), result)
-
-
-class _Chooser:
-    """Chooses configs for the requests that take the job's own way."""
-
-    def __init__(self, job: Job):
-        shares = request_rows.shares(job.id) if job.spread else []
-        if job.spread == Spread.ORDER:
-            shares = shares[:1]
-        self._weights = {share.config_id: share.weight or 1.0 for share in shares}
-        self._given = dict.fromkeys(self._weights, 0.0)
-
-    def divided(
-        self, way: RouteKey, page: list[Request]
-    ) -> Iterator[tuple[int | None, list[Request]]]:
-        """(config id, requests); None: the job's own."""
-        if way.config_id is not None or not self._weights:
-            yield way.config_id, page
-            return
-        parts: dict[int | None, list[Request]] = {}
-        for request in page:
-            config_id = min(self._given, key=self._cost_of)
-            self._given[config_id] += 1
-            parts.setdefault(config_id, []).append(request)
-        yield from parts.items()
-
-    def _cost_of(self, config_id: int) -> float:
-        return (self._given[config_id] + 1) / self._weights[config_id]

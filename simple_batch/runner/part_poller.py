@@ -1,7 +1,10 @@
 """Asks providers about open batches, by their age, however often that fails."""
 
+import logging
+from collections import Counter
+
 from ..core.clock import now_ms
-from ..core.domain import Cause, PartState, Verdict
+from ..core.domain import PartState
 from ..engine.batch_api.batch_client import (
     BatchCallFailed,
     BatchClient,
@@ -18,8 +21,10 @@ from .part_files import PartFiles
 from .part_lines import MakerOf
 from .part_log import PartLog
 from .part_release import release
-from .part_sender import PartSender, batch_parts_ended, remote_columns
+from .part_sender import PartSender, batch_parts_ended, remote_columns, stops
 from .part_waits import PartWaits
+
+log = logging.getLogger(__name__)
 
 TRIP = 3  # refusals of the key, one after the other, that pause a job
 GONE = 3  # such answers, one after the other, mean that a batch does not exist
@@ -42,21 +47,22 @@ class PartPoller:
         self._waits = waits
         self._log = part_log
         self._sender = sender
-        self._stops = 0
-        self._not_found = 0  # batches that the provider did not know, since one was seen
+        # by config, since one of its batches was seen
+        self._stops: Counter[int] = Counter()
+        self._not_found: Counter[int] = Counter()  # batches that the provider did not know
 
     def poll(self, part: BatchPart) -> PauseReason | None:
         """Ask about a batch once. Returns why the job must stop, if it must."""
         client = self._maker_of(part.config_id).client
         try:
             batch = client.retrieve(part.provider_id)
-            self._sender.look_for_others(client, part)
         except BatchCallFailed as failed:
             return self._refused(part, failed)
         except TransportFailure as failure:
             self._waits.poll_failed(part, failure.message, None)
             return None
-        self._stops = self._not_found = 0
+        self._stops[part.config_id] = self._not_found[part.config_id] = 0
+        self._look_for_others(client, part)
         return self._seen(client, part, batch)
 
     def _refused(self, part: BatchPart, failed: BatchCallFailed) -> PauseReason | None:
@@ -64,19 +70,24 @@ class PartPoller:
         if failed.gone and part.poll_failures >= GONE - 1:
             return self._gone(part, finding)
         self._waits.poll_failed(part, finding.message, finding.retry_after_s)
-        if failed.gone or not _stops(finding):
+        if failed.gone or not stops(finding):
             return None
-        self._stops += 1
-        return pause_reason(finding) if self._stops >= TRIP else None
+        self._stops[part.config_id] += 1
+        return pause_reason(finding) if self._stops[part.config_id] >= TRIP else None
+
+    def _look_for_others(self, client: BatchClient, part: BatchPart) -> None:
+        try:
+            self._sender.look_for_others(client, part)
+        except (BatchCallFailed, TransportFailure) as failed:
+            log.warning("part %s: no look for batches that were created late: %s", part.id, failed)
 
     def _gone(self, part: BatchPart, finding: Classification) -> PauseReason | None:
         """The provider does not know the batch (any more). It may have been billed: a job of which several
         are not found pauses."""
-        self._not_found += 1
-        if self._not_found >= TRIP:
-            return pause_reason(
-                finding
-            )  # before its requests are free: else they might be sent once more
+        self._not_found[part.config_id] += 1
+        if self._not_found[part.config_id] >= TRIP:
+            # before its requests are free: else they might be sent once more
+            return pause_reason(finding)
         if release(self._files, part, _OPEN, finding.message):
             self._log.gone(part, finding.message)
             self._sender.forget_file(part)
@@ -146,8 +157,3 @@ class PartPoller:
                 self._waits.poll_failed(part, failed.finding.message, failed.finding.retry_after_s)
         except TransportFailure as failure:
             self._waits.poll_failed(part, failure.message, None)
-
-
-def _stops(finding: Classification) -> bool:
-    """Whether each further call would be refused alike."""
-    return finding.verdict is Verdict.STOP or finding.cause in (Cause.AUTH, Cause.QUOTA)

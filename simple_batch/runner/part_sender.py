@@ -19,10 +19,12 @@ from ..core.settings import Settings
 from ..engine.batch_api.batch_client import (
     BatchCallFailed,
     BatchClient,
+    BatchError,
     RemoteBatch,
     RemoteState,
 )
 from ..engine.breaker import PauseReason, pause_reason
+from ..engine.classify import Classification
 from ..engine.transport import TransportFailure
 from ..store import batch_parts
 from ..store.database import retry_while_unavailable
@@ -52,7 +54,9 @@ class NotLeading(Exception):
 class PartSender:
     """``leads()``, asked in the transaction that announces a batch: whether this process still leads the
     parts of the job. ``budget(part)``: whether the cost of a part fits under the spend caps, and is
-    reserved (part_budget.py)."""
+    reserved (part_budget.py). ``moves(config_id)``: whether the requests of a part go to another config
+    rather than wait for room at this one (batch_configs.py). ``keep_files``: files of refused batches
+    stay at the provider. ``too_large(part)`` learns that the file of a part is (part_sizes.py)."""
 
     def __init__(
         self,
@@ -64,7 +68,9 @@ class PartSender:
         leads: Callable[[], bool] = lambda: True,
         budget: Callable[[BatchPart], Room | PauseReason] = lambda part: Room.RESERVED,
         deadline_at: int | None = None,
+        moves: Callable[[int], bool] = lambda config_id: False,
         keep_files: bool = False,
+        too_large: Callable[[BatchPart], None] = lambda part: None,
     ):
         self._settings = settings
         self._files = files
@@ -74,7 +80,9 @@ class PartSender:
         self._log = part_log
         self._leads = leads
         self._budget = budget
+        self._moves = moves
         self._keep_files = keep_files
+        self._too_large = too_large
         self._refused = 0  # parts refused as a whole, since the last that was not
         self._created_again: dict[int, int] = {}  # when (epoch ms), by part
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
@@ -95,8 +103,12 @@ class PartSender:
             return self._waits.unanswered(part, failure)
 
     def _advance(self, client: BatchClient, part: BatchPart) -> PauseReason | None:
-        if part.state == PartState.CREATING and self.adopted(client, part):
-            return None
+        if part.state == PartState.CREATING:
+            try:
+                if self.adopted(client, part):
+                    return None
+            except BatchCallFailed as failed:
+                return self._not_looked_up(part, failed)
         if part.state != PartState.CREATING and not self._has_room(part):
             return None
         if part.state == PartState.PLANNED:
@@ -112,7 +124,7 @@ class PartSender:
     def _not_afforded(self, part: BatchPart, room: Room | PauseReason) -> PauseReason | None:
         if room is Room.SMALLER:
             self._release(part, translatable("cut into smaller parts"))
-        elif room is Room.LATER:
+        elif room is Room.LATER and not self._moved_away(part):
             self._waits.for_money(part)
         return room if isinstance(room, PauseReason) else None
 
@@ -126,7 +138,8 @@ class PartSender:
             self._cut_smaller(part)
             return False
         if enqueued and enqueued + part.tokens > limit:
-            self._waits.for_room(part, limit)
+            if not self._moved_away(part):
+                self._waits.for_room(part, limit)
             return False
         return True
 
@@ -285,10 +298,23 @@ class PartSender:
             return None
         if finding.verdict in (Verdict.RETRY, Verdict.WAIT):
             return self._waits.refused(part, failed)
-        if finding.verdict is Verdict.STOP or finding.cause in (Cause.AUTH, Cause.QUOTA):
+        if stops(finding):
             return pause_reason(finding)
+        if finding.cause is Cause.TOO_LARGE and part.requests > 1:
+            self._too_large(part)
+            self._cut_smaller(part)
+            return None
+        if finding.cause is Cause.TOO_LARGE:
+            self._log.lines_refused(part, [BatchError("", finding.message, line=1)], finding.cause)
         self._release(part, finding.message)
+        if finding.cause is Cause.TOO_LARGE:
+            return None
         return self._whole_refused(pause_reason(finding))
+
+    def _not_looked_up(self, part: BatchPart, failed: BatchCallFailed) -> PauseReason | None:
+        """Whether there is a batch is not known: the part stays as it is, and it is looked for again."""
+        stop = self._waits.refused(part, failed)
+        return pause_reason(failed.finding) if stops(failed.finding) else stop
 
     def batch_refused(self, part: BatchPart, batch: RemoteBatch) -> PauseReason | None:
         """The provider refused a batch as a whole, with no result. Lines that it names are handed to the
@@ -339,7 +365,15 @@ class PartSender:
         if limit is not None and part.tokens > limit and part.requests > 1:
             self._cut_smaller(part)
             return
-        self._waits.for_room(part, limit)
+        if not self._moved_away(part):
+            self._waits.for_room(part, limit)
+
+    def _moved_away(self, part: BatchPart) -> bool:
+        """Let another config take the requests of a part that finds no room."""
+        if not self._moves(part.config_id):
+            return False
+        self._release(part, translatable("the connection has no room for it"))
+        return True
 
     def _cut_smaller(self, part: BatchPart) -> None:
         self._release(part, translatable("cut into smaller parts"))
@@ -365,6 +399,11 @@ def _refuses_all(message: str) -> PauseReason:
         "batch_refused",
         translatable("The provider refuses the batches of this job: %(message)s", message=message),
     )
+
+
+def stops(finding: Classification) -> bool:
+    """Whether each further call would be refused alike."""
+    return finding.verdict is Verdict.STOP or finding.cause in (Cause.AUTH, Cause.QUOTA)
 
 
 def uncertain(failed: BatchCallFailed) -> bool:

@@ -57,6 +57,10 @@ FAULTY = [
     (faults.RESULT_CUT, 1, 0, ""),
     (faults.RESULT_ENDS_EARLY, 1, 0, ""),
     (faults.RESULT_ENDS_EARLY, 4, None, "lines that are no results (1)"),
+    (faults.RESULT_GZIP, 1, 0, ""),
+    (faults.RESULT_MARKED, 1, 0, ""),
+    (faults.RESULT_CAPITALS, 1, 0, ""),
+    (faults.NO_RESULTS, 1, COUNT, "requests without a result are sent again (20)"),
     (faults.RESULT_GONE, 1, COUNT, "gone"),
     (openai.RESULT_410, 1, COUNT, "gone"),
 ]
@@ -79,3 +83,24 @@ def test_faulty_results_lose_nothing_and_record_nothing_twice(run, fault, times,
         parts = list(BatchPart.select())
     assert sum(part.succeeded for part in parts) == COUNT
     assert {part.state for part in parts} <= {"merged", "released"}
+
+
+def test_files_that_are_too_large_are_cut_smaller(run):
+    with OpenAIBatches(polls_to_finish=1) as provider:
+        provider.max_bytes = -9_200  # of a whole upload: its form has more than the file
+        job = run(provider)
+        assert provider.state()["lines_billed"] == COUNT and provider.state()["files"] == []
+    assert (job.status, job.succeeded) == ("completed", COUNT), notes(job.id)
+    with connected():
+        assert BatchPart.select().where(BatchPart.state == "merged").count() > 1
+        assert BatchPart.select().where(BatchPart.state == "released").count() < 6
+
+
+def test_single_lines_that_are_too_large_fail(run):
+    with OpenAIBatches(polls_to_finish=1) as provider:
+        provider.max_bytes = -9_900
+        job = run(provider)
+        assert provider.state()["batches"] == []
+    assert (job.status, job.failed) == ("completed", COUNT), notes(job.id)
+    with connected():
+        assert {row.cause for row in Result.select()} == {"too_large"}

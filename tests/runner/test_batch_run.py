@@ -99,6 +99,29 @@ def test_a_create_without_an_answer_is_adopted(batch_job, provider, started, wai
     agrees(job_id)
 
 
+@pytest.mark.parametrize("status", [429, 401])
+def test_a_refused_look_for_a_batch_is_no_proof_that_there_is_none(
+    batch_job, provider, started, wait_for, status
+):
+    causes = {
+        429: (Cause.RATE_LIMIT, Verdict.RETRY),
+        401: (Cause.AUTH, Verdict.STOP),
+    }
+    created, found = (
+        Fails("created", no_answer()),
+        Fails("find", refused(status, "no", *causes[status])),
+    )
+    provider.on = lambda step: (created(step), found(step))
+    job_id = batch_job(3)
+    started()
+    if wait_for(job_id, "completed", "paused").status == "paused":
+        with connected():
+            jobs.resume(job_id)
+    assert wait_for(job_id, "completed").succeeded == 3
+    assert len(provider.batches()) == 1 and found.errors == []
+    agrees(job_id)
+
+
 def test_a_create_that_had_no_effect_is_made_again(batch_job, provider, started, wait_for):
     provider.on = Fails(
         "create", no_answer(), refused(503, "away", Cause.OVERLOADED, Verdict.RETRY)

@@ -6,6 +6,7 @@ Codes decide first, then words. Seen: OpenAI's ``token_limit_exceeded``, “Enqu
 """
 
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def check_is_results(path: Path) -> None:
     """Raises where the file is no file of results: BatchCallFailed for an error in its place, as some
     gateways send with the status of a success, TransportFailure for a page or another text."""
     with path.open("rb") as file:
-        first = file.readline(BLOCK)
+        first = file.readline(BLOCK).removeprefix(BOM_UTF8)
         alone = not file.read(1)
     if first.strip()[:1] not in (b"{", b""):
         page = first.lstrip()[:1] == b"<"

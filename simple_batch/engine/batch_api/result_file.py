@@ -15,12 +15,14 @@ from ..surrogates import mended
 from .batch_client import ResultsCutOff
 
 _decode = msgspec.json.Decoder().decode
+_GZIP = b"\x1f\x8b"  # RFC 1952, section 2.3.1
 _MOST = 1 << 26  # bytes of a line that is looked at
 
 
 class Unpacker:
-    """Undoes a Content-Encoding, a block at a time. Raises ContentDecodingError for one that was not
-    asked for and for damaged data."""
+    """Undoes a Content-Encoding, a block at a time, also that of a file which is stored as gzip: no JSON
+    begins as gzip does. Raises ContentDecodingError for an encoding that was not asked for and for damaged
+    data."""
 
     def __init__(self, encoding: str):
         self._encoding = encoding.strip().lower()
@@ -37,6 +39,9 @@ class Unpacker:
         return self._plain or not self._begun or self._inflater.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._plain and not self._begun and data.startswith(_GZIP):
+            self._plain, self._encoding = False, "gzip"
+        self._begun = True
         if self._plain:
             yield data
             return
@@ -44,7 +49,6 @@ class Unpacker:
             while data:
                 if self._inflater.eof:  # another member (RFC 1952, section 2.2)
                     self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
-                self._begun = True
                 yield self._inflater.decompress(data, BLOCK)
                 data = self._inflater.unconsumed_tail or self._inflater.unused_data
         except zlib.error as error:

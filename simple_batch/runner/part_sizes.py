@@ -1,0 +1,24 @@
+"""How large parts may be where a provider takes less than it says, or says nothing."""
+
+from collections.abc import Mapping
+
+from ..store.models import BatchPart
+
+SHARE = 2  # of a file that is too large: the next has this fraction of it at most
+
+
+class PartSizes:
+    """Of one job. What is learned holds until the job run ends."""
+
+    def __init__(self) -> None:
+        self._most: dict[int, int] = {}  # bytes, by config
+
+    @property
+    def most(self) -> Mapping[int, int]:
+        """Bytes that a part may have, by config, where a file was too large."""
+        return self._most
+
+    def too_large(self, part: BatchPart) -> None:
+        """A file of this part was refused for its size."""
+        least = min(self._most.get(part.config_id, part.bytes), part.bytes)
+        self._most[part.config_id] = max(1, least // SHARE)
