@@ -11,6 +11,7 @@ from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
+from ..insight.jobs import JobRow
 from ..services import configs, job_bin, job_retry, jobs
 from .deleted_jobs import flash_deleted
 from .first_steps import done_steps
@@ -20,6 +21,7 @@ from .labels import translated
 blueprint = Blueprint("jobs_list", __name__)
 
 PER_PAGE = 50
+RUNNING_SHOWN = 5
 _BULK = {
     "pause": jobs.pause,
     "resume": jobs.resume,
@@ -71,6 +73,8 @@ def index():
         "configs": configs.list_all(),
         "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
     }
+    if wanted["status"] != JobStatus.RUNNING and counts.get(JobStatus.RUNNING):
+        context["running"] = _running_elsewhere({row["id"] for row in page.rows})
     if not counts and not context["filtered"]:
         context["steps"] = done_steps()
     if request.headers.get("HX-Request"):
@@ -78,6 +82,14 @@ def index():
     else:
         page = render_template("jobs/list.html", **context)
     return page, {"Vary": "HX-Request, Cookie"}
+
+
+def _running_elsewhere(shown: set[int]) -> list[JobRow]:
+    """The latest running jobs that the table does not show, for the top of the page."""
+    found = insight.jobs_page(
+        shown=JobStatus.RUNNING, per_page=RUNNING_SHOWN, viewer=identity.current().sees
+    )
+    return [row for row in found.rows if row["id"] not in shown]
 
 
 @blueprint.post("/jobs/bulk")

@@ -195,3 +195,17 @@ def test_calls_interrupted_at_the_end_are_not_said_to_be_unsent(client, config, 
     assert "No answer: 2 calls, all failed (cancelled)." in page
     for shown in (page, client.get(f"/jobs/{job_id}/charts").text):
         assert "Nothing was sent." not in shown
+
+
+def test_running_jobs_are_on_top_of_the_list_wherever_they_are_in_it(client, config, make_job):
+    old = make_job(10, "one", name="old")
+    _set(old, status="running", succeeded=4, created_at=1_000, started_at=1_000)
+    for number in range(51):
+        _set(make_job(1, "one", name=f"later {number}"), status="cancelled", cancelled=1)
+    page = client.get("/jobs").text
+    assert 'id="running-now"' in page
+    assert page.index("old</a>") < page.index('id="name-')
+    # where the table shows it, it is not shown twice
+    assert 'id="running-now"' not in client.get("/jobs?page=2").text
+    assert 'id="running-now"' not in client.get("/jobs?status=running").text
+    assert "正在运行" in client.get("/jobs?lang=zh").text
