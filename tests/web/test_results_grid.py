@@ -102,7 +102,9 @@ def test_the_columns_are_those_of_the_table_the_answer_and_its_fields(client, ta
     assert "Späte Lieferung" in page
     assert "7.5" in page
     assert f'href="/jobs/{table}/requests/0">1</a>' in page  # counted from 1
-    chosen = client.get(f"/jobs/{table}/results?cols=latency&cols=col.review,nothing&w=col.review:200")
+    chosen = client.get(
+        f"/jobs/{table}/results?cols=latency&cols=col.review,nothing&w=col.review:200"
+    )
     assert chosen.status_code == 400  # no such column
     page = client.get(f"/jobs/{table}/results?cols=latency&cols=col.review&w=col.review:200").text
     assert re.findall(r'<th scope="col" data-col="([^"]+)"', page) == ["latency", "col.review"]
