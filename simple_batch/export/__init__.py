@@ -9,6 +9,7 @@ from ..core.messages import translatable
 from ..store import jobs
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
+from ..store.row_selection import Selection
 from . import csv_file, json_lines, parquet_file, xlsx_file
 from .columns import Table
 from .rows import ONLY, UNANSWERED, rows
@@ -42,8 +43,9 @@ def export(
     only: str = "all",
     wanted: RequestFilter | None = None,
     raw_cells: bool = False,
+    selection: Selection | None = None,
 ) -> Iterator[bytes]:
-    """The file in pieces: of all requests, or of those that match. With ``raw_cells`` CSV does not guard
+    """The file in pieces: of all requests, or of those that match the filter and the selection. With ``raw_cells`` CSV does not guard
     against formulas. Raises InvalidInput for another format or choice, NotFound for the job,
     SimpleBatchError where the disk does not take what is made as a whole first."""
     if format not in _TYPES:
@@ -63,7 +65,7 @@ def export(
             "only",
         )
     job = jobs.get(job_id)
-    found = rows(job, only, wanted or RequestFilter())
+    found = rows(job, only, wanted or RequestFilter(), selection)
     if format in _LINES:
         return _LINES[format](found)
     table = Table.of(job, vectors=format == "parquet")

@@ -14,6 +14,7 @@ from ..core.reasoning import mentions_reasoning
 from ..store.database import connected
 from ..store.models import Job, database
 from ..store.request_filter import RequestFilter
+from ..store.row_selection import Matcher, Selection
 
 PAGE = 500
 FIRST_PAGE = 16  # rows: how large they are is not known yet
@@ -87,9 +88,22 @@ class Row(msgspec.Struct):
         return None if self.cost_nano is None else self.cost_nano / NANO
 
 
-def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
-    """Rows in input order that match; ``all`` without a filter has those without a result too.
-    Memory does not grow with the job, and no connection is held between two pages."""
+def rows(
+    job: Job, only: str, wanted: RequestFilter, selection: Selection | None = None
+) -> Iterator[Row]:
+    """Rows in input order that match the filter and the selection; ``all`` without a filter has those
+    without a result too. Memory does not grow with the job, and no connection is held between two
+    pages."""
+    if selection is None or not selection:
+        yield from _rows(job, only, wanted, ())
+        return
+    matcher = Matcher(job, selection.conditions)
+    for row in _rows(job, only, wanted, selection.indices):
+        if matcher.matches(row.cells, row.status, row.response):
+            yield row
+
+
+def _rows(job: Job, only: str, wanted: RequestFilter, indices: tuple[int, ...]) -> Iterator[Row]:
     select, mark = _SELECT, -1
     bound: list = []
     if job.overrides:  # as the request was sent, where a user changed it
@@ -100,6 +114,9 @@ def rows(job: Job, only: str, wanted: RequestFilter) -> Iterator[Row]:
         if only != "all":
             wanted = msgspec.structs.replace(wanted, status=only)
         condition, bound = wanted.on_rows()
+    if indices:
+        condition += " AND r.idx IN (SELECT value FROM json_each(?))"
+        bound = [*bound, msgspec.json.encode(indices).decode()]
     query = f"{select} WHERE r.job_id = ?1 AND r.idx > ?2{condition} ORDER BY r.idx LIMIT "
     limit = FIRST_PAGE
     while True:

@@ -12,9 +12,12 @@ from .jobs import job_counts, jobs_page, shown_counts
 from .page import Page
 from .parts import parts, parts_page
 from .request_table import neighbours, requests_page
+from .results_grid import GridPage, GridQuery, column_values, grid_page, single_rows
 from .summary import Progress, outcomes_known, progress, summary, waits_for_share
 
 __all__ = [
+    "GridPage",
+    "GridQuery",
     "Page",
     "Progress",
     "RequestDetail",
@@ -27,9 +30,11 @@ __all__ = [
     "by_config",
     "by_worker",
     "charts",
+    "column_values",
     "compare",
     "error_groups",
     "events",
+    "grid_page",
     "job_counts",
     "jobs_page",
     "mixed",
@@ -42,6 +47,7 @@ __all__ = [
     "requests_page",
     "saved",
     "shown_counts",
+    "single_rows",
     "spent_now",
     "status_times",
     "summary",

@@ -129,7 +129,7 @@ def requests_page(
     offset = (page - 1) * per_page
     continue_from = None
     if wanted.q:
-        indices, continue_from = _search(job, wanted, -1 if after is None else after, per_page)
+        indices, continue_from = search_rows(job, wanted, -1 if after is None else after, per_page)
         total, exact = len(indices), continue_from is None
     elif wanted.status in (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING):
         shown = live_of(job).get(f"{wanted.status}_idx", [])
@@ -139,7 +139,7 @@ def requests_page(
     elif wanted == RequestFilter() and sort in ("index", "-index"):
         indices, total, exact = _arithmetic(job, sort, offset, per_page), job.total, True
     else:
-        total, exact = _count(job, wanted)
+        total, exact = count_matches(job, wanted)
         is_large = not exact or total > SORTED
         indices = _by_result(job, wanted, sort, offset, per_page, is_large)
     rows = _rows(job, indices)
@@ -165,7 +165,7 @@ def neighbours(job_id: int, index: int, wanted: RequestFilter) -> Neighbours:
         )
         for sign, order in (("<", "DESC"), (">", "ASC"))
     )
-    total, exact = _count(job, wanted)
+    total, exact = count_matches(job, wanted)
     position = None
     if exact and total <= COUNT_CAP:
         query = f"SELECT count(*) {where} AND x.idx <= ?"
@@ -179,7 +179,7 @@ def _scalar(query: str, values: tuple) -> int | None:
 
 
 def _found_behind(job: Job, wanted: RequestFilter, index: int) -> int | None:
-    found, _continue = _search(job, wanted, index, 1)
+    found, _continue = search_rows(job, wanted, index, 1)
     return found[0] if found else None
 
 
@@ -249,7 +249,7 @@ def _order(sort: str, sorts: bool) -> str:
     return f"{sign}x.{column} {way} NULLS {nulls}, x.idx {way}"
 
 
-def _count(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
+def count_matches(job: Job, wanted: RequestFilter) -> tuple[int, bool]:
     """How many match: by the job's counters where they know, else counted up to COUNT_CAP."""
     if wanted.only_status:
         known: dict[str | None, int] = {
@@ -283,7 +283,7 @@ def _pending(job: Job, offset: int, per_page: int) -> list[int]:
     return sorted(index for (index,) in rows)
 
 
-def _search(
+def search_rows(
     job: Job, wanted: RequestFilter, after: int, limit: int
 ) -> tuple[list[int], int | None]:
     """Indices whose custom_id, request, answer or message holds the text: by the job's full-text

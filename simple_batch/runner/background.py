@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from ..core.clock import give_way
 from ..core.context import Vault
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
 from ..engine.answer_outcome import outcome_of
-from ..store import outcome_fill, search
+from ..store import column_keys, outcome_fill, search
 from ..store.database import connected, log_failure
 from .hooks import Hooks
 from .notifier import Notifier
@@ -36,6 +37,7 @@ class BackgroundTasks:
         self._all = {
             "indexer": _Indexer().task,
             "outcomes": _OutcomeFill().task,
+            "keys": _KeyBuilder().task,
             "sweeper": self._cleanup,
             "keeper": backup,
             "postman": self._notifier.task,
@@ -87,6 +89,28 @@ class _Indexer:
         with connected():
             for job_id in search.behind():
                 busy |= search.index_step(job_id, STEP)
+        self._busy = busy
+
+
+class _KeyBuilder:
+    """Builds the sort keys of columns of results, in steps."""
+
+    def __init__(self):
+        self._busy = False
+        self.task = PeriodicTask(
+            self._step,
+            lambda: REST_S if self._busy else IDLE_S,
+            partial(log_failure, log, "the values of a column cannot be sorted"),
+            rest_s=AFTER_FAILURE_S,
+        )
+
+    def _step(self) -> None:
+        """One step for each column that is wanted."""
+        busy, self._busy = False, False
+        with connected():
+            for column_id in column_keys.behind():
+                busy |= column_keys.build_step(column_id)
+                give_way()
         self._busy = busy
 
 

@@ -18,6 +18,7 @@ from ..store import requests as request_rows
 from ..store.models import ApiFile, Job, Token, Upload, database
 from ..store.request_filter import RequestFilter
 from ..store.requests import Share
+from ..store.row_selection import Selection
 from . import (
     batch_offers,
     images,
@@ -33,11 +34,13 @@ from .job_options import JobOptions, NewBatch
 LOOKED_AT = 20, 1_000_000  # requests, bytes: whose endpoints are looked at before a job is made
 
 
-def stage_requests(job_id: int, wanted: RequestFilter) -> Upload:
+def stage_requests(
+    job_id: int, wanted: RequestFilter, selection: Selection | None = None
+) -> Upload:
     """The requests of a job that match as an upload that a new job can be made from. Raises
     UploadRejected where none does."""
     name = f"{jobs.get(job_id).name}.jsonl"
-    pieces = export.export(job_id, "requests", wanted=wanted)
+    pieces = export.export(job_id, "requests", wanted=wanted, selection=selection)
     upload = uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name)
     images.copy(jobs.get(job_id).upload, upload)
     return upload

@@ -1,6 +1,7 @@
 """Sends requests of a job again: those that failed, those whose answers are cut off, refused or empty,
 single ones, or one with an edited body."""
 
+import itertools
 import logging
 import time
 
@@ -10,7 +11,9 @@ from .. import intake
 from ..core import context
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
+from ..core.json_pieces import with_breaks
 from ..core.messages import Message, translatable
+from ..export.rows import rows as exported_rows
 from ..runner import finalize
 from ..store import jobs as job_rows
 from ..store import requeue, requeue_answers
@@ -18,6 +21,7 @@ from ..store.database import connected, log_failure
 from ..store.models import Job, Request
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
+from ..store.row_selection import MAX_ROWS, Selection
 from . import configs, fields, images, job_options, jobs, lifecycle
 
 RETRIABLE = requeue_answers.RETRIABLE  # outcomes
@@ -118,13 +122,36 @@ def retry_requests(
     """The same for single requests, failed or cancelled. Returns how many were given back."""
     other = _possible(_retriable(job_id), other)
     # in order: a request that waits for an identical one comes behind it
-    wanted = sorted(set(indices))
+    wanted = with_breaks(sorted(set(indices)), 1)
     given_back = sum(requeue.requeue_one(job_id, index, other) for index in wanted)
     if not given_back:
         raise Conflict(translatable("None of these requests failed. Nothing was retried."))
     _queue_again(job_id, actor)
     jobs.note("retry", job_id, _requests(given_back), actor)
     return given_back
+
+
+def retry_selected(
+    job_id: int, wanted: RequestFilter, selection: Selection, other: Changes | None = None
+) -> int:
+    """The same for the requests that match the filter and the selection. Raises InvalidInput where
+    they are more than can be selected."""
+    found = exported_rows(_retriable(job_id), "all", wanted, selection)
+    retriable = (row.index for row in found if _may_be_retried(row.status, row.outcome))
+    indices = list(itertools.islice(retriable, MAX_ROWS + 1))
+    if len(indices) > MAX_ROWS:
+        raise InvalidInput(
+            translatable(
+                "More than %(most)s requests match. Add a filter, for example a status.",
+                most=f"{MAX_ROWS:,}",
+            ),
+            "status",
+        )
+    return retry_requests(job_id, indices, other)
+
+
+def _may_be_retried(status: str | None, outcome: str | None) -> bool:
+    return status in ("failed", "cancelled") or outcome in RETRIABLE
 
 
 def _requests(count: int) -> Message:

@@ -11,7 +11,7 @@ from ..core.clock import now_ms
 from ..core.domain import FINAL_STATUSES, Cause, JobStatus, PartState
 from ..core.errors import NotFound
 from ..core.messages import translatable
-from . import batch_parts, outcome_counts, search, webhooks
+from . import batch_parts, column_keys, outcome_counts, search, webhooks
 from .models import Attempt as AttemptRow
 from .models import (
     BatchPart,
@@ -366,7 +366,7 @@ def delete_rows_step(job_id: int, chunk: int | None = None) -> bool:
     for model in (Result, AttemptRow, Override, Request):
         if _delete_chunk(model, job_id, chunk or CHUNK):
             return False
-    if _delete_timeline(job_id):
+    if _delete_timeline(job_id) or not column_keys.delete_step(job_id, chunk or CHUNK):
         return False
     search.drop(job_id)
     with database.atomic():
@@ -404,6 +404,7 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
         if _delete_timeline(job_id):
             return False
         search.drop(job_id)
+        column_keys.drop(job_id)
         for model in (ErrorGroup, Override, JobWorker):
             model.delete().where(model.job == job_id).execute()
         Page.delete().where((Page.job == job_id) & Page.worker.is_null()).execute()

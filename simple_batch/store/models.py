@@ -584,6 +584,32 @@ class TextIndex(BaseModel):
     finished_at = BigIntegerField()  # results finished before are in it
 
 
+class GridColumn(BaseModel):
+    """A column of a job's results that has sort keys (column_keys.py), and how far these go."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE")
+    name = TextField()  # as in URLs: col.stars, cost
+    next_idx = IntegerField()  # requests below have a key
+    finished_at = BigIntegerField()  # results that ended before are in it
+    wanted_at = BigIntegerField()  # when a page last sorted or filtered by it
+    removed = BooleanField(default=False)  # its keys are being removed
+
+
+class GridKey(BaseModel):
+    """The sort key of one value. ``kind``: 0 a number, 1 a text, 2 an empty value."""
+
+    column = ForeignKeyField(GridColumn, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    kind = IntegerField()
+    number = DoubleField()
+    text = TextField()  # casefolded, its first characters
+    at = BigIntegerField()  # when the result ended that it was read from; 0: there was none
+
+    class Meta:
+        primary_key = CompositeKey("column", "idx")
+        indexes = ((("column", "kind", "number", "text", "idx"), False),)
+
+
 class ApiFile(BaseModel):
     """A file of the Batch API: an upload, or the results of a job (``part``: output or error), which
     are written out when they are asked for."""
@@ -803,6 +829,8 @@ ALL = (
     Timeline,
     Spending,
     TextIndex,
+    GridColumn,
+    GridKey,
     ApiFile,
     IdempotencyKey,
     Delivery,

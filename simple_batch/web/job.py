@@ -32,6 +32,7 @@ from ..services.job_option_fields import DETAILS, JobOptions
 from ..store import batch_parts
 from ..store.models import ApiConfig, BatchPart, Job
 from ..store.request_filter import RequestFilter
+from ..store.row_selection import Selection
 from . import labels
 from .downloads import attached
 from .option_fields import described
@@ -216,7 +217,8 @@ def download(job_id: int):
     job = jobs.get(job_id)
     form, only = request.args.get("format", "jsonl"), request.args.get("only", "all")
     raw = request.args.get("cells") == "raw"
-    pieces = export.export(job_id, form, only, RequestFilter.parse(request.args), raw)
+    wanted, selection = RequestFilter.parse(request.args), Selection.parse(request.args, job)
+    pieces = export.export(job_id, form, only, wanted, raw, selection)
     name = export.filename(job, form, only)
     audit_log.note("job.export", f"job {job_id}", listed((form, translatable(only))))
     return attached(pieces, name, export.content_type(form))

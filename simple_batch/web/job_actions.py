@@ -13,6 +13,7 @@ from ..core.request_input import whole, with_large_field
 from ..services import batch_service, drafts, faster, job_creation, job_retry, jobs
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
+from ..store.row_selection import Selection
 from .deleted_jobs import flash_deleted
 from .draft_forms import OPTIONS
 from .form_keys import once, undone
@@ -52,13 +53,15 @@ def change(job_id: int, action: str):
 def retry(job_id: int):
     """Run failed requests again, another way if one is given: those selected (``index``), else
     those that the filters name."""
-    indices = request.form.getlist("index", type=int)
+    selection = _selection(job_id)
     try:
         other = _other()
-        if indices:
-            count = job_retry.retry_requests(job_id, indices, other)
+        if selection.conditions:
+            count = job_retry.retry_selected(job_id, _wanted(), selection, other)
+        elif selection.indices:
+            count = job_retry.retry_requests(job_id, list(selection.indices), other)
         else:
-            count = job_retry.retry(job_id, RequestFilter.parse(_filters()), other)
+            count = job_retry.retry(job_id, _wanted(), other)
     except (Conflict, InvalidInput) as error:
         undone()
         flash(translated(error), "warning")
@@ -73,7 +76,7 @@ def retry(job_id: int):
 def new_job_of(job_id: int):
     """Requests of this job, as the filters name them, as the data of a new one."""
     try:
-        upload = job_creation.stage_requests(job_id, RequestFilter.parse(_filters()))
+        upload = job_creation.stage_requests(job_id, _wanted(), _selection(job_id))
     except UploadRejected as error:
         undone()
         flash(translated(error), "warning")
@@ -104,9 +107,16 @@ def sent(job_id: int, index: int):
     return redirect(here(job_id, index), 303)
 
 
-def _filters() -> dict:
-    """The filters in the form, whose names may not be those of the changes."""
-    return {name: text for name, text in request.form.items() if not name.startswith("new_")}
+def _wanted() -> RequestFilter:
+    """The filter in the form, whose names may not be those of the changes."""
+    return RequestFilter.parse(
+        {name: text for name, text in request.form.items() if not name.startswith("new_")}
+    )
+
+
+def _selection(job_id: int) -> Selection:
+    """The conditions on columns and the single requests in the form."""
+    return Selection.parse(request.form, jobs.get(job_id))
 
 
 def _other() -> Changes:

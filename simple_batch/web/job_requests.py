@@ -144,8 +144,19 @@ class Edit(msgspec.Struct, frozen=True):
 
 @blueprint.get("/jobs/<int:job_id>/requests/<int:index>")
 def detail(job_id: int, index: int):
-    """One request: its body, its answer, all attempts."""
+    """One request: its body, its answer, all attempts; with ``fragment`` only what a drawer shows."""
+    if request.args.get("fragment"):
+        return _drawer(job_id, index)
     return request_page(job_id, index)
+
+
+def _drawer(job_id: int, index: int) -> str:
+    return render_template(
+        "job/request_drawer.html",
+        request_=insight.request_detail(job_id, index),
+        job=jobs.get(job_id),
+        drawer=True,
+    )
 
 
 def here(job_id: int, index: int) -> str:

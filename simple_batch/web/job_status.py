@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Flask
 from flask_babel import gettext as _
 
+from ..core.domain import JobStatus
 from ..store.outcome_status import FLAWED, OutcomeStatus
 from . import labels
 from .filters import number, whole_percent
@@ -13,7 +14,13 @@ from .filters import number, whole_percent
 def register(app: Flask) -> None:
     app.add_template_global(job_status_word)
     app.add_template_global(flawed)
+    app.add_template_global(leads_to_results)
     app.jinja_env.globals["flawed_outcomes"] = FLAWED
+
+
+def leads_to_results(status: str) -> bool:
+    """Whether the first page of a job in this status is that of its results."""
+    return status in (JobStatus.COMPLETED, JobStatus.CANCELLED, JobStatus.EXPIRED)
 
 
 def flawed(outcomes: Mapping[str, int]) -> dict[str, int]:

@@ -298,6 +298,14 @@ class Settings:
         1 << 31,
     )
 
+    GRID_COLUMNS: int = setting(
+        12,
+        "columns of a job that keep their values sorted for the results page, about 100 bytes "
+        "per request; a further one replaces the one that was used longest ago",
+        "columns",
+        1,
+        1000,
+    )
     MAX_UPLOAD_BYTES: int = setting(4096 * MIB, "largest upload", "bytes", 1024, 1 << 50)
     MAX_UNPACKED_BYTES: int = setting(
         16384 * MIB,

@@ -20,8 +20,10 @@ from .. import backends
 from ..database import UNFINISHED, is_server, redacted_url, sqlite_path
 from ..models import ALL
 
-# State of the text indexes, which are rebuilt, and rows that only live workers have.
-_NOT_COPIED = frozenset({"text_index", "worker", "page", "lane", "spend_block"})
+# State of the text indexes and sort keys, which are rebuilt, and rows that only live workers have.
+_NOT_COPIED = frozenset(
+    {"text_index", "grid_column", "grid_key", "worker", "page", "lane", "spend_block"}
+)
 _LOCK_TIMEOUT_S = 5
 _INDEX_MEMORY = "256MB"  # of the server's memory, while indexes are made
 _REFERENCES = """
@@ -222,7 +224,8 @@ class FileEndpoint(Endpoint):
         try:
             for table in reversed(tables):
                 self._run(f'DELETE FROM "{table.name}"')
-            self._run("DELETE FROM text_index")
+            for name in ("grid_key", "grid_column", "text_index"):
+                self._run(f"DELETE FROM {name}")
             yield
             self._run("COMMIT")
         except BaseException:

@@ -1,0 +1,213 @@
+"""The order of a results grid as keyset queries: which requests come after or before a position.
+
+An order is made of segments that follow each other, as values in order, then empty values, then
+requests without a result. A position names its segment and holds the values of the row's sort columns;
+its token is what URLs have. No query counts rows to skip them.
+"""
+
+import binascii
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+
+import msgspec
+
+from ..core.errors import InvalidInput
+from ..core.messages import translatable
+from ..store import slow_reads
+from ..store.backends import is_storable
+from ..store.column_keys import LARGE
+from ..store.models import Job, database
+from ..store.sort_key import EMPTY
+
+LONGEST_TOKEN = 1_000  # characters
+_NO_RESULT = "NOT EXISTS (SELECT 1 FROM result n WHERE n.job_id = r.job_id AND n.idx = r.idx)"
+_LARGEST_ID = 2**63 - 1
+_KINDS = {1: (int,), 2: (int, int), 4: (int, int | float, str, int)}  # by the number of columns
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A row in an order: the segment it is in, and the values of that segment's columns, of which the
+    last is the row's index."""
+
+    segment: int
+    values: tuple
+
+    @property
+    def index(self) -> int:
+        return self.values[-1]
+
+    def token(self) -> str:
+        """As URLs have it: the index in file order, else base64 of JSON."""
+        if self.segment == 0 and len(self.values) == 1:
+            return str(self.index)
+        data = json.dumps([self.segment, *self.values], separators=(",", ":")).encode()
+        return urlsafe_b64encode(data).decode().rstrip("=")
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A part of an order: what it selects from, the columns that it is sorted by (the last is the
+    index), and the direction. Directions of all columns are the same, so that one index serves."""
+
+    table: str  # FROM … WHERE …, with its conditions
+    bound: tuple
+    columns: tuple[str, ...]
+    descending: bool = False
+
+    def next_rows(
+        self, after: tuple | None, limit: int, backward: bool, is_large: bool
+    ) -> list[tuple]:
+        """The values of the columns of the next rows, behind the given ones."""
+        down = self.descending != backward
+        listed = ", ".join(self.columns)
+        behind = ""
+        if after is not None:
+            marks = ", ".join("?" * len(self.columns))
+            behind = f" AND ({listed}) {'<' if down else '>'} ({marks})"
+        order = ", ".join(f"{column} {'DESC' if down else 'ASC'}" for column in self.columns)
+        query = f"SELECT {listed} {self.table}{behind} ORDER BY {order} LIMIT ?"
+        values = (*self.bound, *(after or ()), limit)
+        if is_large:
+            return slow_reads.rows(query, values)
+        return database.execute_sql(query, values).fetchall()
+
+
+class Order(msgspec.Struct, frozen=True):
+    """The segments of one order of a job's requests."""
+
+    segments: tuple[Segment, ...]
+    is_large: bool
+
+    def next_positions(
+        self, position: Position | None, limit: int, backward: bool
+    ) -> list[Position]:
+        """Up to ``limit`` positions behind one (before it: ``backward``, nearest first); fewer only
+        where there are no more."""
+        last = len(self.segments) - 1
+        place = position.segment if position else (last if backward else 0)
+        after = position.values if position else None
+        found: list[Position] = []
+        while 0 <= place <= last and len(found) < limit:
+            left = limit - len(found)
+            rows = self.segments[place].next_rows(after, left, backward, self.is_large)
+            found += [Position(place, tuple(row)) for row in rows]
+            if len(rows) < left:
+                place, after = place + (-1 if backward else 1), None
+        return found
+
+    def fits(self, position: Position) -> bool:
+        """Whether a position has the form of one of this order."""
+        if not 0 <= position.segment < len(self.segments):
+            return False
+        kinds = _KINDS[len(self.segments[position.segment].columns)]
+        return len(kinds) == len(position.values) and all(map(isinstance, position.values, kinds))
+
+
+def parse_token(text: str, name: str) -> Position:
+    """Raises InvalidInput naming the parameter."""
+    try:
+        if text.isascii() and text.isdigit():
+            return Position(0, (_index(int(text)),))
+        if len(text) > LONGEST_TOKEN:
+            raise ValueError(text)
+        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        segment, *values = json.loads(raw)
+        if type(segment) is not int or not 0 <= segment <= 3 or not 1 <= len(values) <= 4:
+            raise ValueError(text)
+        return Position(segment, (*map(_plain, values[:-1]), _index(values[-1])))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        raise InvalidInput(
+            translatable(
+                "%(name)s=%(value)r: not a position in this table.", name=name, value=text[:60]
+            ),
+            name,
+        ) from None
+
+
+def _index(value) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST_ID:
+        raise ValueError(value)
+    return value
+
+
+def _plain(value) -> str | int | float:
+    if type(value) is int and abs(value) <= _LARGEST_ID:
+        return value
+    if type(value) is float and value == value and abs(value) != float("inf"):
+        return value
+    if type(value) is str and is_storable(value):
+        return value
+    raise ValueError(value)
+
+
+def by_index(job: Job, down: bool) -> Order:
+    """All requests in the order of the file."""
+    rows = Segment("FROM request r WHERE r.job_id = ?", (job.id,), ("r.idx",), down)
+    return Order((rows,), False)
+
+
+def without_result(job: Job, down: bool) -> Order:
+    """Requests that have no result yet, in the order of the file."""
+    return Order((_pending(job, down),), job.total > LARGE)
+
+
+def _pending(job: Job, down: bool = False) -> Segment:
+    return Segment(
+        f"FROM request r WHERE r.job_id = ? AND {_NO_RESULT}", (job.id,), ("r.idx",), down
+    )
+
+
+def by_results(job: Job, conditions: str, bound: Sequence, down: bool) -> Order:
+    """Requests whose results match, in the order of the file. ``conditions`` is SQL on a result
+    ``x``."""
+    rows = Segment(
+        f"FROM result x WHERE x.job_id = ?{conditions}", (job.id, *bound), ("x.idx",), down
+    )
+    return Order((rows,), job.total > LARGE)
+
+
+def by_result_column(
+    job: Job, column: str, conditions: str, bound: Sequence, down: bool, unfinished: bool
+) -> Order:
+    """By a column of the results that has an index; then those without a value and, if they are
+    asked for, those without a result."""
+    where = f"FROM result x WHERE x.job_id = ?{conditions} AND x.{column}"
+    values = (job.id, *bound)
+    segments = [
+        Segment(f"{where} IS NOT NULL", values, (f"x.{column}", "x.idx"), down),
+        Segment(f"{where} IS NULL", values, ("x.idx",)),
+    ]
+    if unfinished:
+        segments.append(_pending(job))
+    return Order(tuple(segments), job.total > LARGE)
+
+
+def by_keys(job: Job, column_id: int, conditions: str, bound: Sequence, down: bool) -> Order:
+    """By the sort keys ``k`` of a column, empty values last in both directions. ``conditions`` is SQL
+    on them, and on a result ``x`` where there is one."""
+    table, values = _keys(job, column_id, conditions, bound)
+    columns = ("k.kind", "k.number", "k.text", "k.idx")
+    if not down:
+        return Order((Segment(table, values, columns),), job.total > LARGE)
+    filled = Segment(f"{table} AND k.kind < {EMPTY}", values, columns, True)
+    empty = Segment(f"{table} AND k.kind = {EMPTY}", values, ("k.idx",))
+    return Order((filled, empty), job.total > LARGE)
+
+
+def by_key_condition(
+    job: Job, column_id: int, conditions: str, bound: Sequence, down: bool
+) -> Order:
+    """Requests whose sort keys ``k`` match, in the order of the file."""
+    table, values = _keys(job, column_id, conditions, bound)
+    return Order((Segment(table, values, ("k.idx",), down),), job.total > LARGE)
+
+
+def _keys(job: Job, column_id: int, conditions: str, bound: Sequence) -> tuple[str, tuple]:
+    """The keys of a column that match, joined with the results where a condition is on these."""
+    if "x." not in conditions:
+        return f"FROM grid_key k WHERE k.column_id = ?{conditions}", (column_id, *bound)
+    table = (
+        "FROM grid_key k JOIN result x ON x.job_id = ? AND x.idx = k.idx "
+        f"WHERE k.column_id = ?{conditions}"
+    )
+    return table, (job.id, column_id, *bound)

@@ -1,0 +1,313 @@
+"""Pages of a job's results: any filter, any order, by keyset.
+
+A page costs what its rows cost, wherever it is. Conditions on columns, and orders by columns that have no
+index in the database, go by sort keys (store/column_keys.py). Until these are complete a filter looks
+through the rows for LOOK_S and says where to go on, and an order is that of the file.
+"""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from ..core.domain import RequestStatus
+from ..core.errors import InvalidInput
+from ..core.messages import translatable
+from ..store import column_keys, jobs
+from ..store.column_condition import Condition
+from ..store.grid_columns import INDEXED, Columns
+from ..store.models import Job, database
+from ..store.request_filter import RequestFilter
+from . import grid_order
+from .grid_order import Order, Position, Segment
+from .grid_rows import GridRow, matching, rows
+from .request_table import count_matches, search_rows
+from .summary import live_of, pending
+
+LOOK_S = 0.25  # that a page looks for rows that match
+LOOKED_AT = 2_000  # rows at a time, at most
+COUNTED = 10_000
+MOST_VALUES = 20
+_LIVE = (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING)
+
+
+class GridQuery(msgspec.Struct, frozen=True):
+    """What a page of the grid shows. ``sort`` is ``index`` or a column, with ``-`` before it
+    downwards; ``after`` and ``before`` are tokens of a position."""
+
+    wanted: RequestFilter = RequestFilter()
+    conditions: tuple[Condition, ...] = ()
+    sort: str = "index"
+    per: int = 100
+    after: str = ""
+    before: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.conditions) or self.wanted != RequestFilter()
+
+
+class GridPage(msgspec.Struct, frozen=True):
+    """Rows, and the tokens of what is around them; ``further``: where to go on looking for rows that
+    match. ``preparing``: columns whose keys are being built, with the part that is done."""
+
+    rows: list[GridRow]
+    next: str | None
+    previous: str | None
+    further: str | None
+    total: int | None  # None: not known
+    exact: bool
+    preparing: dict[str, float]
+
+
+class ColumnValue(msgspec.Struct, frozen=True):
+    """A distinct value of a column as it is written, and the number of requests with it."""
+
+    value: object
+    count: int
+
+
+class _Plan(msgspec.Struct):
+    """The order of a query, the total where it is known, and what is being prepared."""
+
+    order: Order
+    preparing: dict[str, float]
+    total: int | None = None
+    exact: bool = True
+
+
+def grid_page(job_id: int, query: GridQuery, shown: Sequence[str]) -> GridPage:
+    """A page with these columns. Raises NotFound for the job, InvalidInput for the sort or a token."""
+    job = jobs.get(job_id)
+    columns = Columns(job)
+    _check_sort(query.sort, columns)
+    position, backward = _position(query)
+    if query.wanted.q:
+        return _searched(job, columns, query, position, shown)
+    plan = _plan(job, query, columns)
+    if position is not None and not plan.order.fits(position):
+        plan = _plan(job, msgspec.structs.replace(query, sort="index"), columns)
+        position = position if plan.order.fits(position) else None
+    found, further, more = _find(job, columns, query, plan.order, position, backward)
+    indices = [place.index for place in (reversed(found) if backward else found)]
+    ends = (found[-1], found[0]) if backward and found else (found[0], found[-1]) if found else None
+    page: dict[str, str | None] = {"next": None, "previous": None}
+    if ends is not None:
+        at_start = position is None if not backward else not more
+        at_end = position is None if backward else not more
+        page["previous"] = None if at_start else ends[0].token()
+        page["next"] = None if at_end else ends[1].token()
+    return GridPage(
+        rows=rows(job, columns, indices, shown),
+        further=further.token() if further else None,
+        total=plan.total,
+        exact=plan.exact,
+        preparing=plan.preparing,
+        **page,
+    )
+
+
+def _check_sort(sort: str, columns: Columns) -> None:
+    name = sort.removeprefix("-")
+    if name != "index" and name not in columns:
+        raise InvalidInput(
+            translatable(
+                "sort=%(sort)r: use one of %(allowed)s, - before it.",
+                sort=sort[:100],
+                allowed=", ".join(["index", *columns.by_name])[:500],
+            ),
+            "sort",
+        )
+
+
+def _position(query: GridQuery) -> tuple[Position | None, bool]:
+    """Where the page begins, and whether it is the page before that. Raises InvalidInput."""
+    if query.before:
+        return grid_order.parse_token(query.before, "before"), True
+    return (grid_order.parse_token(query.after, "after") if query.after else None), False
+
+
+def _find(
+    job: Job,
+    columns: Columns,
+    query: GridQuery,
+    order: Order,
+    position: Position | None,
+    backward: bool,
+) -> tuple[list[Position], Position | None, bool]:
+    """The positions of a page, nearest first; where to go on looking if there was no time; and whether
+    there are more."""
+    found: list[Position] = []
+    size, end = query.per + 1, time.monotonic() + LOOK_S
+    while True:
+        candidates = order.next_positions(position, size, backward)
+        fit = matching(job, columns, [place.index for place in candidates], query.conditions)
+        found += [place for place in candidates if place.index in fit]
+        if len(found) > query.per:
+            return found[: query.per], None, True
+        if len(candidates) < size:
+            return found, None, False
+        position = candidates[-1]
+        if time.monotonic() > end:
+            return found, position, False
+        size = min(4 * size, LOOKED_AT)
+
+
+def _searched(
+    job: Job,
+    columns: Columns,
+    query: GridQuery,
+    position: Position | None,
+    shown: Sequence[str],
+) -> GridPage:
+    """A text search, in the order of the file."""
+    after = -1 if position is None else position.index
+    indices, further = search_rows(job, query.wanted, after, query.per)
+    fit = matching(job, columns, indices, query.conditions)
+    indices = [index for index in indices if index in fit]
+    return GridPage(
+        rows=rows(job, columns, indices, shown),
+        next=None,
+        previous=None,
+        further=None if further is None else str(further),
+        total=None,
+        exact=False,
+        preparing={},
+    )
+
+
+def _plan(job: Job, query: GridQuery, columns: Columns) -> _Plan:
+    preparing: dict[str, float] = {}
+    keys = _complete_keys(job, query.conditions, preparing)
+    sort, down = query.sort.removeprefix("-"), query.sort.startswith("-")
+    wanted = query.wanted
+    unfinished = wanted.status in (RequestStatus.PENDING, *_LIVE)
+    if unfinished and wanted == RequestFilter(status=wanted.status):
+        plan = _unfinished(job, wanted.status, down and sort == "index")
+    else:
+        sql, bound = wanted.on_results()
+        sorted_by = None
+        if sort != "index" and sort not in INDEXED:
+            state = column_keys.want(job, sort)
+            if state.is_complete:
+                sorted_by = state.id
+            else:
+                preparing[sort], down = state.progress, False
+        if sort in INDEXED:
+            sql, bound = _with_keys(sql, bound, keys, "x")
+            ended_only = wanted != RequestFilter()
+            order = grid_order.by_result_column(
+                job, INDEXED[sort], sql, bound, down, not ended_only
+            )
+        elif sorted_by is not None:
+            sql, bound = _with_keys(sql, bound, keys, "k")
+            order = grid_order.by_keys(job, sorted_by, sql, bound, down)
+        else:
+            order = _in_file_order(job, sql, bound, keys, down)
+        plan = _Plan(order, preparing)
+    plan.preparing = preparing
+    if not query.conditions:
+        _count(job, wanted, plan)
+    elif len(query.conditions) == len(keys) == 1 and wanted == RequestFilter():
+        _count_keys(keys[0], plan)
+    return plan
+
+
+def _complete_keys(
+    job: Job, conditions: Sequence[Condition], preparing: dict[str, float]
+) -> list[tuple[int, Condition]]:
+    """The conditions whose columns have all their keys, with the ids of these; the ones that name a single
+    key first. The progress of the others goes into ``preparing``."""
+    found = []
+    for condition in conditions:
+        state = column_keys.want(job, condition.column)
+        if state.is_complete:
+            found.append((state.id, condition))
+        else:
+            preparing[condition.column] = state.progress
+    return sorted(found, key=lambda pair: pair[1].single_key is None)
+
+
+def _with_keys(
+    sql: str, bound: Sequence, keys: Sequence[tuple[int, Condition]], table: str
+) -> tuple[str, list]:
+    """Conditions on keys in addition to others, as SQL on a ``table`` with an ``idx``."""
+    values = list(bound)
+    for column_id, condition in keys:
+        on_keys, more = condition.on_keys("f")
+        sql += (
+            f" AND EXISTS (SELECT 1 FROM grid_key f WHERE f.column_id = ? AND f.idx = {table}.idx "
+            f"AND {on_keys})"
+        )
+        values += [column_id, *more]
+    return sql, values
+
+
+def _in_file_order(
+    job: Job, sql: str, bound: Sequence, keys: Sequence[tuple[int, Condition]], down: bool
+) -> Order:
+    if keys:
+        (column_id, first), *others = keys
+        on_keys, values = first.on_keys("k")
+        sql, more = _with_keys(f" AND {on_keys}{sql}", [*values, *bound], others, "k")
+        return grid_order.by_key_condition(job, column_id, sql, more, down)
+    if sql:
+        return grid_order.by_results(job, sql, bound, down)
+    return grid_order.by_index(job, down)
+
+
+def _unfinished(job: Job, status: str | None, down: bool) -> _Plan:
+    if status == RequestStatus.PENDING:
+        return _Plan(grid_order.without_result(job, down), {})
+    indices = sorted(live_of(job).get(f"{status}_idx", []))
+    listed = msgspec.json.encode(indices).decode()
+    of_list = "r.idx IN (SELECT value FROM json_each(?))"
+    table = f"FROM request r WHERE r.job_id = ? AND {of_list}"
+    return _Plan(Order((Segment(table, (job.id, listed), ("r.idx",), down),), False), {})
+
+
+def _count(job: Job, wanted: RequestFilter, plan: _Plan) -> None:
+    """The total of a filter without conditions on columns."""
+    if wanted == RequestFilter():
+        plan.total = job.total
+    elif wanted == RequestFilter(status=RequestStatus.PENDING):
+        plan.total = pending(job)
+    elif wanted.status in _LIVE:
+        plan.total = len(live_of(job).get(f"{wanted.status}_idx", []))
+    else:
+        plan.total, plan.exact = count_matches(job, wanted)
+
+
+def _count_keys(found: tuple[int, Condition], plan: _Plan) -> None:
+    column_id, condition = found
+    key = condition.single_key
+    if key is None or key.is_cut:
+        return
+    on_keys, values = condition.on_keys("k")
+    query = (
+        f"SELECT count(*) FROM (SELECT 1 FROM grid_key k WHERE k.column_id = ? AND {on_keys} "
+        "LIMIT ?) AS found"
+    )
+    [(count,)] = database.execute_sql(query, (column_id, *values, COUNTED)).fetchall()
+    plan.total, plan.exact = count, count < COUNTED
+
+
+def single_rows(job_id: int, indices: Sequence[int], shown: Sequence[str]) -> list[GridRow]:
+    """Single rows of the grid, in the order of the file. Raises NotFound for the job."""
+    job = jobs.get(job_id)
+    return rows(job, Columns(job), sorted(set(indices)), shown)
+
+
+def column_values(job_id: int, name: str) -> tuple[list[ColumnValue] | None, float]:
+    """The distinct values of a column, in order; None where there are more than MOST_VALUES, or while
+    its keys are being built; and the part of these that is done. Raises NotFound for the job."""
+    job = jobs.get(job_id)
+    state = column_keys.want(job, name)
+    if not state.is_complete:
+        return None, state.progress
+    found = column_keys.distinct(state.id, MOST_VALUES)
+    if found is None:
+        return None, 1.0
+    written = rows(job, Columns(job), [value.first for value in found], [name])
+    by_index = {row["index"]: row["values"][name] for row in written}
+    return [ColumnValue(by_index.get(value.first), value.requests) for value in found], 1.0

@@ -1,0 +1,151 @@
+"""Conditions on the user's columns and on the fields of answers, as URLs give them.
+
+``col.stars=5`` (equal; several: one of them), ``col.review~=late`` (contains), ``col.stars>=3``,
+``col.stars<=4``, ``empty=col.review``. Texts are compared without regard to case.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..core.errors import InvalidInput
+from ..core.messages import translatable
+from .grid_columns import CELL, FIELD, Columns, text_of
+from .sort_key import CUT, EMPTY, NUMBER, SortKey, folded, key_of, number_of
+
+EQUAL, CONTAINS, LEAST, MOST, IS_EMPTY = "=", "~", ">", "<", "empty"
+MAX_TEXT = 500  # characters
+MAX_CONDITIONS = 20
+MAX_VALUES = 50  # of one condition
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """``column`` is its name in URLs; the ``texts`` are the values as given."""
+
+    column: str
+    sign: str
+    texts: tuple[str, ...] = ()
+
+    def matches(self, value: Any) -> bool:
+        """Whether a value fulfils it."""
+        key = key_of(value)
+        if self.sign == IS_EMPTY:
+            return key.kind == EMPTY
+        if self.sign in (LEAST, MOST):
+            bound = number_of(self.texts[0]) or 0.0
+            inside = key.number >= bound if self.sign == LEAST else key.number <= bound
+            return key.kind == NUMBER and inside
+        whole = folded(text_of(value))
+        if self.sign == CONTAINS:
+            return all(folded(text) in whole for text in self.texts)
+        return whole in map(folded, self.texts)
+
+    def on_keys(self, table: str) -> tuple[str, list]:
+        """The same as SQL on the sort keys ``table``; a key that is cut is taken for one that may
+        fulfil it."""
+        if self.sign == IS_EMPTY:
+            return f"{table}.kind = {EMPTY}", []
+        if self.sign in (LEAST, MOST):
+            way = ">=" if self.sign == LEAST else "<="
+            return f"{table}.kind = {NUMBER} AND {table}.number {way} ?", [number_of(self.texts[0])]
+        if self.sign == CONTAINS:
+            parts = [f"(instr({table}.text, ?) > 0 OR length({table}.text) >= {CUT})"]
+            return " AND ".join(parts * len(self.texts)), [folded(text) for text in self.texts]
+        keys = [key_of(text) for text in self.texts]
+        one = f"({table}.kind = ? AND {table}.number = ? AND {table}.text = ?)"
+        return "(" + " OR ".join([one] * len(keys)) + ")", [part for key in keys for part in key]
+
+    @property
+    def single_key(self) -> SortKey | None:
+        """The one key that fulfils it; None where several may."""
+        if self.sign == IS_EMPTY:
+            return key_of(None)
+        return key_of(self.texts[0]) if self.sign == EQUAL and len(self.texts) == 1 else None
+
+    @property
+    def parameter(self) -> str:
+        """The name of the URL parameter."""
+        if self.sign == IS_EMPTY:
+            return IS_EMPTY
+        return self.column if self.sign == EQUAL else f"{self.column}{self.sign}"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values of the URL parameter."""
+        return (self.column,) if self.sign == IS_EMPTY else self.texts
+
+
+def named_in(args: Iterable[str]) -> bool:
+    """Whether URL parameters have conditions on columns."""
+    return any(name.startswith((CELL, FIELD)) or name == IS_EMPTY for name in args)
+
+
+def parse(args: Any, columns: Columns) -> tuple[Condition, ...]:
+    """The conditions in URL parameters; empty ones are ignored. Raises InvalidInput naming the
+    parameter, also for a column that the job does not have."""
+    found = []
+    for name in args:
+        texts = tuple(text for text in args.getlist(name) if text.strip())
+        if name == IS_EMPTY:
+            found += [Condition(_known(text, columns, IS_EMPTY), IS_EMPTY) for text in texts]
+        elif name.startswith((CELL, FIELD)) and texts:
+            found.append(_condition(name, texts, columns))
+    if len(found) > MAX_CONDITIONS:
+        raise InvalidInput(
+            translatable("Use at most %(most)s conditions on columns.", most=MAX_CONDITIONS),
+            found[-1].parameter,
+        )
+    return tuple(found)
+
+
+def _condition(name: str, texts: tuple[str, ...], columns: Columns) -> Condition:
+    if name in columns:
+        condition = Condition(name, EQUAL, texts)
+    elif name[-1] in (CONTAINS, LEAST, MOST):
+        condition = Condition(_known(name[:-1], columns, name), name[-1], texts)
+    else:
+        condition = Condition(_known(name, columns, name), EQUAL, texts)
+    if len(texts) > MAX_VALUES or any(len(text) > MAX_TEXT for text in texts):
+        raise InvalidInput(
+            translatable(
+                "%(name)s: use up to %(values)s values of up to %(most)s characters.",
+                name=name,
+                values=MAX_VALUES,
+                most=MAX_TEXT,
+            ),
+            name,
+        )
+    if condition.sign in (LEAST, MOST) and (len(texts) > 1 or number_of(texts[0]) is None):
+        raise InvalidInput(
+            translatable("%(name)s=%(value)r: not a number.", name=name, value=texts[0][:60]), name
+        )
+    return condition
+
+
+def _known(name: str, columns: Columns, parameter: str) -> str:
+    if name in columns and name.startswith((CELL, FIELD)):
+        return name
+    allowed = ", ".join(columns.own) or "–"
+    raise InvalidInput(
+        translatable(
+            "%(parameter)s: this job has no column %(name)r. It has: %(allowed)s.",
+            parameter=parameter,
+            name=name[:80],
+            allowed=allowed[:400],
+        ),
+        parameter,
+    )
+
+
+def as_args(conditions: Sequence[Condition]) -> dict[str, list[str]]:
+    """The URL parameters that ``parse`` reads back."""
+    args: dict[str, list[str]] = {}
+    for condition in conditions:
+        args.setdefault(condition.parameter, []).extend(condition.values)
+    return args
+
+
+def all_match(conditions: Sequence[Condition], value_of: Any) -> bool:
+    """Whether a row fulfils all; ``value_of(column)`` gives its values."""
+    return all(condition.matches(value_of(condition.column)) for condition in conditions)

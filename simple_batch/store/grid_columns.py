@@ -1,0 +1,159 @@
+"""Columns of a job's results: what each is called, and how its value is read from a row.
+
+A column is named as URLs name it: ``col.<name>`` is a column of the table that the job was made from,
+``field.<name>`` a top-level property of the job's JSON Schema; the others are those of _OURS.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..core import content
+from ..core.schema import Schema
+from .models import Job
+
+CELL, FIELD = "col.", "field."
+MAX_ANSWER = 200_000  # bytes of an answer that the grid reads
+_SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
+_FITTING = (
+    f"CASE WHEN x.status = 'succeeded' AND length(x.response) < {MAX_ANSWER} THEN x.response END"
+)
+_header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
+_list = msgspec.json.Decoder(list).decode
+
+
+class Source(NamedTuple):
+    """What columns are read from: an SQL expression on a request ``r`` and its result ``x``, how its
+    value is decoded, and whether it changes with the result."""
+
+    sql: str
+    decode: Callable[[Any], Any]
+    of_result: bool = True
+
+
+class Column(NamedTuple):
+    """A column: its name in URLs, the source it is read from, and how."""
+
+    name: str
+    source: str
+    pick: Callable[[Any], Any]
+
+
+def _cells(raw: bytes | None) -> list:
+    return _list(bytes(raw)) if raw else []
+
+
+def _prompt(body: bytes) -> str:
+    data = content.loaded(body)
+    if data is None:  # longer than what was read of it
+        return bytes(body)[:400].decode("utf-8", "replace")
+    return content.prompt_of(data)
+
+
+def _answer(response: bytes | None) -> str:
+    return content.answer_of(content.loaded(response))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_OURS = {
+    "custom_id": Source("r.custom_id", _same, False),
+    "prompt": Source("substr(r.body, 1, 20000)", _prompt, False),
+    "answer": Source(_SHORT_ANSWER, _answer),
+    "outcome": Source("coalesce(x.outcome, x.status)", _same),
+    "cost": Source("x.cost_nano", _same),
+    "latency": Source("x.latency_ms", _same),
+    "first_token": Source("x.first_token_ms", _same),
+    "tokens_in": Source("x.input_tokens", _same),
+    "tokens_out": Source("x.output_tokens", _same),
+    "config": Source("x.config", _same),
+    "model": Source("x.model", _same),
+    "attempts": Source("x.attempts", _same),
+    "started": Source("x.started_at", _same),
+    "finished": Source("x.finished_at", _same),
+    "code": Source("x.http_status", _same),
+    "finish_reason": Source("x.finish_reason", _same),
+    "service_tier": Source("x.service_tier", _same),
+}
+# columns whose results have an index in the database (models.Result)
+INDEXED = {"latency": "latency_ms", "tokens_out": "output_tokens", "finished": "finished_at"}
+
+
+class Columns:
+    """The columns of one job, by name, in the order in which a grid offers them."""
+
+    def __init__(self, job: Job):
+        self.sources: dict[str, Source] = dict(_OURS)
+        self.by_name: dict[str, Column] = {}
+        header = _header(job.header) if job.header else []
+        names = [entry if isinstance(entry, str) else entry[0] for entry in header]
+        self._add_cells(names)
+        if not names:
+            self._add("prompt", "prompt")
+        self._add("answer", "answer")
+        if job.schema:
+            self._add_fields(msgspec.json.decode(job.schema))
+        for name in _OURS:
+            self._add(name, name)
+
+    def _add(self, name: str, source: str, pick: Callable[[Any], Any] = _same) -> None:
+        self.by_name.setdefault(name, Column(name, source, pick))
+
+    def _add_cells(self, names: Sequence[str]) -> None:
+        self.sources["cells"] = Source("r.cells", _cells, False)
+        for place, name in enumerate(names):
+            self._add(f"{CELL}{name}", "cells", _at(place))
+
+    def _add_fields(self, document: dict) -> None:
+        schema = Schema(document)
+
+        def fields(response: bytes | None) -> dict:
+            found = schema.json_of(response) if response else None
+            return found.value if found is not None and isinstance(found.value, dict) else {}
+
+        self.sources["fields"] = Source(_FITTING, fields)
+        for name in schema.columns:
+            self._add(f"{FIELD}{name}", "fields", _named(name))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.by_name
+
+    @property
+    def own(self) -> list[str]:
+        """Names of the columns of the user's table and of the fields of the schema."""
+        return [name for name in self.by_name if name.startswith((CELL, FIELD))]
+
+    def source_of(self, name: str) -> Source:
+        return self.sources[self.by_name[name].source]
+
+    def value(self, name: str, raw: Any) -> Any:
+        """The value of a column of what its source's SQL selected."""
+        return self.by_name[name].pick(self.source_of(name).decode(raw))
+
+
+def _at(place: int) -> Callable[[list], Any]:
+    return lambda cells: cells[place] if place < len(cells) else None
+
+
+def _named(name: str) -> Callable[[dict], Any]:
+    return lambda fields: fields.get(name)
+
+
+def text_of(value: Any) -> str:
+    """A value as a text: whole numbers without a point, lists and objects as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict) and len(value) == 1 and ("at" in value or "json" in value):
+        return text_of(value.get("at", value.get("json")))  # as cells are stored
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 10**15:
+        return str(int(value))
+    return str(value)

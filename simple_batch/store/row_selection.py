@@ -1,0 +1,87 @@
+"""Which requests of a job are meant besides a filter of their results: conditions on columns, and
+single requests."""
+
+from typing import Any
+
+import msgspec
+
+from ..core.errors import InvalidInput
+from ..core.messages import translatable
+from . import column_condition
+from .column_condition import Condition
+from .grid_columns import MAX_ANSWER, Columns
+from .models import Job
+
+MAX_ROWS = 20_000  # single requests
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """``conditions`` all hold; ``indices`` are those of single requests (empty: any)."""
+
+    conditions: tuple[Condition, ...] = ()
+    indices: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.conditions or self.indices)
+
+    @classmethod
+    def parse(cls, args: Any, job: Job) -> "Selection":
+        """From URL or form parameters: conditions on columns, ``index`` (several), and ``rows`` as ranges
+        (``17-40,52``). Raises InvalidInput naming the parameter."""
+        indices = {*args.getlist("index", type=int), *_ranges(args.get("rows") or "")}
+        if len(indices) > MAX_ROWS:
+            raise _too_many()
+        return cls(column_condition.parse(args, Columns(job)), tuple(sorted(indices)))
+
+    def listed(self) -> str:
+        """The indices as JSON."""
+        return msgspec.json.encode(self.indices).decode()
+
+
+class Matcher:
+    """Decides by the stored parts of a request and its result whether all conditions hold."""
+
+    def __init__(self, job: Job, conditions: tuple[Condition, ...]):
+        self._columns = Columns(job)
+        self._conditions = conditions
+        self._names = {condition.column for condition in conditions}
+
+    def matches(self, cells: bytes | None, status: str | None, response: bytes | None) -> bool:
+        """``cells`` and ``response`` are the JSON that is stored."""
+        readable = status == "succeeded" and response and len(response) < MAX_ANSWER
+        raw = {"cells": cells, "fields": response if readable else None}
+        columns = self._columns
+        sources = {columns.by_name[name].source for name in self._names}
+        decoded = {source: columns.sources[source].decode(raw[source]) for source in sources}
+        return all(
+            condition.matches(column.pick(decoded[column.source]))
+            for condition in self._conditions
+            for column in (columns.by_name[condition.column],)
+        )
+
+
+def _ranges(text: str) -> set[int]:
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, dash, last = part.partition("-")
+        if not (first.isascii() and first.isdigit()) or (
+            dash and not (last.isascii() and last.isdigit())
+        ):
+            raise InvalidInput(
+                translatable(
+                    "rows=%(rows)r: give the indices of requests, for example 17-40,52.",
+                    rows=text[:60],
+                ),
+                "rows",
+            )
+        begin, end = int(first[:19]), int((last or first)[:19])
+        if end - begin >= MAX_ROWS or len(found) > MAX_ROWS:
+            raise _too_many()
+        found.update(range(begin, end + 1))
+    return found
+
+
+def _too_many() -> InvalidInput:
+    return InvalidInput(
+        translatable("rows: select at most %(most)s requests.", most=f"{MAX_ROWS:,}"), "rows"
+    )

@@ -1,0 +1,161 @@
+"""How a results grid is shown: columns, widths, row height, and everything of it in URLs."""
+
+from typing import Any
+
+import msgspec
+from flask_babel import lazy_gettext as _
+
+from ..core import content
+from ..core.errors import InvalidInput
+from ..core.messages import translatable
+from ..store.grid_columns import CELL, FIELD, Columns, text_of
+
+SIZES = (25, 50, 100, 200, 500)
+HEIGHTS = ("S", "M", "L")
+PER, HEIGHT = 100, "S"
+LONGEST = 600  # characters of a value that a cell has
+_MIN_WIDTH, _MAX_WIDTH = 40, 1_600  # px
+_MOST_CELLS, _MOST_FIELDS = 8, 12  # columns that are shown unless others are chosen
+TITLES = {
+    "custom_id": "custom_id",
+    "prompt": _("Last user message"),
+    "answer": _("Answer"),
+    "outcome": _("Outcome"),
+    "cost": _("Cost"),
+    "latency": _("Latency"),
+    "first_token": _("First token"),
+    "tokens_in": _("Tokens in"),
+    "tokens_out": _("Tokens out"),
+    "config": "API",
+    "model": _("Model"),
+    "attempts": _("Attempts"),
+    "started": _("Started"),
+    "finished": _("Finished"),
+    "code": "HTTP",
+    "finish_reason": "finish_reason",
+    "service_tier": "service_tier",
+}
+NUMERIC = frozenset(
+    {"cost", "latency", "first_token", "tokens_in", "tokens_out", "attempts", "code"}
+)
+_SHOWN_BEHIND = ("outcome", "cost", "latency")
+
+
+class GridView(msgspec.Struct, frozen=True):
+    """``cols`` in their order; ``widths`` in px by column; ``wrap`` shows whole texts; ``height``: S is one
+    line, M three, L eight."""
+
+    cols: tuple[str, ...]
+    widths: dict[str, int]
+    chosen: bool = False  # whether the columns are not the default
+    wrap: bool = False
+    height: str = HEIGHT
+    per: int = PER
+
+    @classmethod
+    def parse(cls, args: Any, columns: Columns) -> "GridView":
+        """From URL parameters (cols, w, wrap, h, per). Raises InvalidInput naming the parameter."""
+        named = _names(args.getlist("cols"), columns)
+        return cls(
+            cols=named or default_columns(columns),
+            widths=_widths(args.getlist("w"), columns),
+            chosen=bool(named),
+            wrap=_one_of(args, "wrap", ("0", "1"), "0") == "1",
+            height=_one_of(args, "h", HEIGHTS, HEIGHT),
+            per=int(_one_of(args, "per", tuple(map(str, SIZES)), str(PER))),
+        )
+
+    def to_args(self) -> dict[str, Any]:
+        """The URL parameters that ``parse`` reads back, without defaults."""
+        args: dict[str, Any] = {}
+        if self.chosen:
+            args["cols"] = list(self.cols)
+        if self.widths:
+            args["w"] = [f"{name}:{width}" for name, width in self.widths.items()]
+        if self.wrap:
+            args["wrap"] = "1"
+        if self.height != HEIGHT:
+            args["h"] = self.height
+        if self.per != PER:
+            args["per"] = self.per
+        return args
+
+
+def default_columns(columns: Columns) -> tuple[str, ...]:
+    """The columns of the table, the answer, the fields of the schema, and what became of it."""
+    cells = [name for name in columns.by_name if name.startswith(CELL)][:_MOST_CELLS]
+    fields = [name for name in columns.by_name if name.startswith(FIELD)][:_MOST_FIELDS]
+    return (*(cells or ["prompt"]), "answer", *fields, *_SHOWN_BEHIND)
+
+
+def title(name: str) -> str:
+    """The title of a column."""
+    for mark in (CELL, FIELD):
+        if name.startswith(mark):
+            return name.removeprefix(mark)
+    return str(TITLES[name])
+
+
+def cell_text(value: Any) -> str:
+    """A value as a cell shows it, with its line breaks; a long one is cut."""
+    text = text_of(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def is_cut(value: Any) -> bool:
+    """Whether a cell does not have the whole value."""
+    return len(text_of(value)) > LONGEST
+
+
+def value_label(value: Any) -> str:
+    """A value on one line, as menus list it."""
+    return content.short(text_of(value), 60)
+
+
+def _names(given: list[str], columns: Columns) -> tuple[str, ...]:
+    found: list[str] = []
+    for text in given:
+        # names may have commas
+        for name in [text] if text in columns else filter(None, text.split(",")):
+            if name not in columns:
+                raise InvalidInput(
+                    translatable(
+                        "cols=%(name)r: use some of %(allowed)s.",
+                        name=name[:80],
+                        allowed=", ".join(columns.by_name)[:500],
+                    ),
+                    "cols",
+                )
+            found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _widths(given: list[str], columns: Columns) -> dict[str, int]:
+    found = {}
+    for text in filter(None, given):
+        name, _colon, width = text.rpartition(":")
+        if name not in columns or not width.isascii() or not width.isdigit() or len(width) > 5:
+            raise InvalidInput(
+                translatable(
+                    "w=%(text)r: give a column and its width in pixels, for example answer:320.",
+                    text=text[:80],
+                ),
+                "w",
+            )
+        found[name] = max(_MIN_WIDTH, min(_MAX_WIDTH, int(width)))
+    return found
+
+
+def _one_of(args: Any, name: str, allowed: tuple[str, ...], default: str) -> str:
+    text = args.get(name) or default
+    if text not in allowed:
+        raise InvalidInput(
+            translatable(
+                "%(name)s=%(value)r: use one of %(allowed)s.",
+                name=name,
+                value=text[:60],
+                allowed=", ".join(allowed),
+            ),
+            name,
+        )
+    return text

@@ -1,0 +1,170 @@
+"""The results of a job as a grid: its page, the same rows as JSON, and the values of a column."""
+
+from typing import Any
+
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+
+from .. import insight
+from ..core.domain import Cause, Outcome, RequestStatus
+from ..core.errors import InvalidInput
+from ..core.messages import translatable
+from ..services import configs, jobs
+from ..store import column_condition
+from ..store.grid_columns import Columns
+from ..store.models import Job
+from ..store.request_filter import RequestFilter
+from ..store.row_selection import Selection
+from . import grid_view
+from .grid_view import GridView
+from .job import common
+
+blueprint = Blueprint("job_results", __name__)
+
+
+class _Asked:
+    """What the URL asks for: filter, conditions on columns, view."""
+
+    def __init__(self, job: Job):
+        self.columns = Columns(job)
+        self.wanted = RequestFilter.parse(request.args)
+        self.conditions = column_condition.parse(request.args, self.columns)
+        self.view = GridView.parse(request.args, self.columns)
+        self.sort = request.args.get("sort") or "index"
+
+    @property
+    def query(self) -> insight.GridQuery:
+        return insight.GridQuery(
+            self.wanted,
+            self.conditions,
+            self.sort,
+            self.view.per,
+            request.args.get("after") or "",
+            request.args.get("before") or "",
+        )
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """The URL parameters of the filter alone."""
+        return {**self.wanted.to_args(), **column_condition.as_args(self.conditions)}
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """All URL parameters but the place in the table."""
+        sort = {} if self.sort == "index" else {"sort": self.sort}
+        return {**self.filters, **sort, **self.view.to_args()}
+
+
+@blueprint.get("/jobs/<int:job_id>/results")
+def index(job_id: int):
+    """The grid with the filters, order and columns of the URL; with ``fragment`` only the table."""
+    asked = _Asked(jobs.get(job_id))
+    page = insight.grid_page(job_id, asked.query, asked.view.cols)
+    context = _context(job_id, asked, page)
+    if request.args.get("fragment"):
+        return render_template("job/results_table.html", **common(job_id), **context)
+    return render_template(
+        "job/results.html",
+        tab="results",
+        statuses=list(RequestStatus),
+        causes=list(Cause),
+        outcomes=list(Outcome),
+        sizes=grid_view.SIZES,
+        heights=grid_view.HEIGHTS,
+        configs=configs.list_all(),
+        values_of=_values_of(job_id, asked),
+        **common(job_id),
+        **context,
+    )
+
+
+def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, Any]:
+    def here(changes: dict[str, Any] | None = None, **more: Any) -> str:
+        """The URL of the grid with changes; None leaves a parameter out."""
+        args = {**asked.args, **(changes or {}), **more}
+        given = {name: value for name, value in args.items() if value is not None}
+        return url_for("job_results.index", job_id=job_id, **given)
+
+    return {
+        "page": page,
+        "wanted": asked.wanted,
+        "conditions": asked.conditions,
+        "view": asked.view,
+        "sort": asked.sort,
+        "filters": asked.filters,
+        "args": asked.args,
+        "here": here,
+        "indexed": jobs.index_text(job_id) if asked.wanted.q else 1.0,
+        "columns": asked.columns,
+        "title_of": grid_view.title,
+        "numeric": grid_view.NUMERIC,
+        "cell_text": grid_view.cell_text,
+        "is_cut": grid_view.is_cut,
+    }
+
+
+def _values_of(job_id: int, asked: _Asked) -> dict[str, Any] | None:
+    """The values of the column that the URL asks for."""
+    name = request.args.get("values")
+    return None if not name else _listed_values(job_id, name, asked)
+
+
+def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
+    if name not in asked.columns.own:
+        raise InvalidInput(
+            translatable(
+                "values=%(name)r: use one of %(allowed)s.",
+                name=name[:80],
+                allowed=", ".join(asked.columns.own)[:500] or "–",
+            ),
+            "values",
+        )
+    found, progress = insight.column_values(job_id, name)
+    return {
+        "name": name,
+        "progress": progress,
+        "values": found
+        and [
+            {
+                "label": grid_view.value_label(one.value),
+                "text": grid_view.text_of(one.value),
+                "count": one.count,
+            }
+            for one in found
+        ],
+    }
+
+
+@blueprint.get("/jobs/<int:job_id>/results/values")
+def values(job_id: int):
+    """The distinct values of a column with their counts, as links; ``values`` names the column."""
+    asked = _Asked(jobs.get(job_id))
+    if not request.args.get("values"):
+        return redirect(url_for("job_results.index", job_id=job_id, **asked.args), 303)
+    listed = _listed_values(job_id, request.args["values"], asked)
+    page = insight.GridPage([], None, None, None, None, False, {})
+    return render_template(
+        "job/results_values.html", values_of=listed, **_context(job_id, asked, page)
+    )
+
+
+@blueprint.get("/jobs/<int:job_id>/results.json")
+def rows(job_id: int):
+    """The rows of the page as JSON, with whole values; with ``index`` or ``rows`` single ones."""
+    job = jobs.get(job_id)
+    asked = _Asked(job)
+    selected = Selection.parse(request.args, job).indices
+    if selected:
+        found = insight.single_rows(job_id, selected[: grid_view.SIZES[-1]], asked.view.cols)
+        return jsonify({"columns": list(asked.view.cols), "rows": found})
+    page = insight.grid_page(job_id, asked.query, asked.view.cols)
+    return jsonify(
+        {
+            "columns": list(asked.view.cols),
+            "rows": page.rows,
+            "next": page.next,
+            "previous": page.previous,
+            "further": page.further,
+            "total": page.total if page.exact else None,
+            "preparing": page.preparing,
+        }
+    )

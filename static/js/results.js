@@ -1,0 +1,66 @@
+// The results grid: keys and clicks on its rows.
+
+import * as columns from "./results_columns.js";
+import * as drawer from "./results_drawer.js";
+import { all, body, indexOf, loadOnScroll, more } from "./results_rows.js";
+import * as selection from "./results_selection.js";
+
+const current = () => document.activeElement.closest("#results tbody tr");
+
+function prepare() {
+  for (const row of all()) row.tabIndex = -1;
+}
+
+async function move(step) {
+  const row = current();
+  let next = row ? (step > 0 ? row.nextElementSibling : row.previousElementSibling) : all()[0];
+  if (!next && (await more(step < 0))) next = step > 0 ? row.nextElementSibling : row.previousElementSibling;
+  next?.focus({ preventScroll: true });
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+const onRow = (act) => () => {
+  if (!current()) return false;
+  act(current());
+  return true;
+};
+const moved = (step) => () => { move(step); return true; };
+const ACTIONS = {
+  j: moved(1), k: moved(-1), ArrowDown: moved(1), ArrowUp: moved(-1),
+  x: onRow((row) => selection.toggle(row)), X: onRow((row) => selection.toggle(row, true)),
+  Enter: onRow((row) => drawer.open(indexOf(row))),
+};
+
+function key(event) {
+  if (document.querySelector("dialog[open]") || event.altKey) return;
+  const { target } = event;
+  if (target.closest("input:not([type=checkbox]), textarea, select, summary, [contenteditable]")) return;
+  const inBox = target.closest("#results-box");
+  if ((event.ctrlKey || event.metaKey) && event.key === "a" && inBox) {
+    event.preventDefault();
+    return selection.selectShown();
+  }
+  if (event.ctrlKey || event.metaKey) return;
+  if (event.key.startsWith("Arrow") && !inBox) return;
+  if (event.key === "Enter" && target.closest("a, button")) return;
+  if (ACTIONS[event.key]?.()) event.preventDefault();
+}
+
+function click(event) {
+  const row = event.target.closest("tr");
+  const link = event.target.closest("a, button, input, summary, label");
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest(".select-cell")) return;
+  if ((link && !link.closest(".number-cell")) || String(getSelection())) return;
+  event.preventDefault();
+  row.focus({ preventScroll: true });
+  drawer.open(indexOf(row));
+}
+
+prepare();
+columns.begin();
+selection.begin();
+drawer.begin();
+loadOnScroll();
+document.addEventListener("keydown", key);
+document.addEventListener("resultsrows", prepare);
+body()?.addEventListener("click", click);

@@ -1,0 +1,116 @@
+"""The results grid in a browser: keys, drawer, selection, copies, widths, cards on a phone."""
+
+from playwright.sync_api import expect
+
+from .helpers import both_languages
+from .test_access import violations
+
+
+def rows(page):
+    return page.locator("#results tbody tr")
+
+
+@both_languages
+def test_rows_are_read_selected_and_copied_by_keys(demo, t):
+    page = demo
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/jobs/1/results?per=25&sort=-latency")
+    drawer, news = page.locator("#drawer"), page.locator("#results-news")
+    expect(rows(page)).to_have_count(25)
+
+    # the drawer opens at the focused row, walks into the next page, and gives the focus back
+    page.locator("#results-box").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("j")
+    second = rows(page).nth(1)
+    expect(second).to_be_focused()
+    page.keyboard.press("Enter")
+    number = second.locator(".number-cell a").inner_text()
+    expect(drawer.get_by_role("heading", name=t("Request %(n)s", n=number))).to_be_visible()
+    expect(drawer.locator(".message.user")).to_be_visible()
+    assert f"open={int(number) - 1}" in page.url
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(second).to_be_focused()
+    rows(page).nth(24).press("Enter")
+    expect(drawer).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    number = rows(page).nth(25).locator(".number-cell a").inner_text()
+    expect(drawer.get_by_role("heading", name=t("Request %(n)s", n=number))).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(rows(page).nth(25)).to_be_focused()
+    assert "open=" not in page.url
+
+    # selected by keys, with a range
+    rows(page).nth(0).focus()
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Shift+X")
+    expect(page.locator("#selected-count")).to_have_text(t("%(n)s selected", n="3"))
+    expect(page.locator("#selected-form")).to_be_in_viewport()
+    page.keyboard.press("Control+c")
+    expect(news).to_have_text(t("Copied %(n)s rows", n="3"))
+    copied = page.evaluate("navigator.clipboard.readText()").split("\n")
+    numbers = [rows(page).nth(n).locator(".number-cell").inner_text() for n in range(3)]
+    assert [line.split("\t")[0] for line in copied] == numbers
+    indices = [int(number) - 1 for number in numbers]
+    exported = page.locator("#export-selected").get_attribute("href")
+    table = page.request.get(exported.replace("xlsx", "jsonl")).text().splitlines()
+    assert len(table) == len(indices)
+    page.locator("#select-matching").click()
+    expect(page.locator("#selected-count")).to_have_text(t("%(n)s selected", n="60"))
+    page.get_by_role("button", name=t("Clear selection")).click()
+    expect(page.locator("#selected-form")).to_be_hidden()
+
+
+def test_the_url_holds_widths_columns_and_the_open_row(demo):
+    page = demo
+    page.goto("/jobs/1/results?open=7")
+    expect(page.locator("#drawer-title")).to_have_text("Request 8")
+    page.keyboard.press("Escape")
+    handle = page.locator("th[data-col=answer] .width-handle")
+    before = page.locator("th[data-col=answer]").bounding_box()["width"]
+    box = handle.bounding_box()
+    page.mouse.move(box["x"] + 3, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 97, box["y"] + 5, steps=4)
+    page.mouse.up()
+    after = page.locator("th[data-col=answer]").bounding_box()["width"]
+    assert abs(before - 100 - after) < 3
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    width = page.locator("th[data-col=answer]").bounding_box()["width"]
+    assert f"w=answer%3A{round(width)}" in page.url
+    page.reload()
+    assert abs(page.locator("th[data-col=answer]").bounding_box()["width"] - width) < 1
+
+    page.locator("#columns-menu > summary").click()
+    page.locator("#column-list li", has_text="Latency").get_by_role("button").first.click()
+    page.locator("#column-list li", has_text="Last user message").get_by_role("checkbox").uncheck()
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**cols=**")
+    columns = page.locator("#results th[data-col]").evaluate_all(
+        "all => all.map(h => h.dataset.col)"
+    )
+    assert columns == ["answer", "outcome", "latency", "cost"]
+    assert "w=answer" in page.url
+    assert violations(page) == []
+
+
+def test_on_a_phone_rows_are_cards(demo):
+    page = demo
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto("/jobs/1/results?per=25")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    first = rows(page).first
+    assert first.bounding_box()["width"] > 300
+    label = first.locator("td[data-label=Answer]")
+    assert "Answer" in label.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert violations(page) == []
+    page.evaluate("document.documentElement.dataset.bsTheme = 'dark'")
+    assert violations(page) == []
+    label.click()
+    expect(page.locator("#drawer .message.user")).to_be_visible()
+    assert page.locator("#drawer").bounding_box()["width"] <= 390

@@ -1,0 +1,345 @@
+"""The grid of a job's results by a client without JavaScript: columns, filters, order, pages, values."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from simple_batch.core.domain import Cause
+from simple_batch.intake import Template
+from simple_batch.services import job_creation, jobs
+from simple_batch.store import column_keys, results
+from simple_batch.store import jobs as job_rows
+from simple_batch.store.database import connected
+from simple_batch.store.models import GridColumn, GridKey, Job, Result
+
+from ..store.test_results import recorded
+from .test_pages import post
+
+T = 1_700_000_000_000
+SCHEMA = {
+    "type": "object",
+    "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
+    "required": ["label", "score"],
+}
+TABLE = [  # stars, review; the answer's label and score, None for a failed request
+    ("5", "Great, really", ("good", 9)),
+    ("1", "late DELIVERY", ("bad", 2)),
+    ("", "Späte Lieferung, ÄRGER", ("bad", 10)),
+    ("10", "fine", None),
+    ("5", "", ("good", 7.5)),
+    ("n/a", "x" * 300 + " the end", ("Good", 1)),
+]
+
+
+def answered(job_id: int, index: int, label: str, score: float) -> None:
+    """A good answer with these fields."""
+    results.write([recorded(job_id, index, [], True, T + index * 1000)])
+    text = json.dumps({"label": label, "score": score})
+    body = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+    change = {
+        "response": json.dumps(body).encode(),
+        "outcome": "ok",
+        "latency_ms": 100 * (9 - index),
+    }
+    Result.update(change).where((Result.job == job_id) & (Result.idx == index)).execute()
+
+
+@pytest.fixture
+def table(add_config, tmp_path):
+    """A job of the table, with its answers; it has ended."""
+    add_config("http://127.0.0.1:9/v1")
+    path = tmp_path / "reviews.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["stars", "review"])
+        writer.writerows(row[:2] for row in TABLE)
+    options = jobs.JobOptions(
+        config="test", template=Template(user="Rate {{review}}{{stars}}"), schema=SCHEMA
+    )
+    with connected():
+        job_id = job_creation.create_now(path, path.name, options, confirmed=True).id
+        for index, (_stars, _review, fields) in enumerate(TABLE):
+            if fields is None:
+                results.write([recorded(job_id, index, [Cause.TIMEOUT], False, T)])
+                Result.update(latency_ms=None).where(Result.idx == index).execute()
+            else:
+                answered(job_id, index, *fields)
+        Job.update(status="completed", finished_at=T + 60_000).execute()
+    return job_id
+
+
+def shown(client, job_id: int, query: str = "") -> list[int]:
+    """The numbers of the rows of the page, from 1."""
+    answer = client.get(f"/jobs/{job_id}/results?{query}")
+    assert answer.status_code == 200, answer.text
+    return [int(n) + 1 for n in re.findall(r'<tr data-index="(\d+)"', answer.text)]
+
+
+def link(text: str, name: str) -> str:
+    return re.search(rf'id="{name}"[^>]*href="([^"]+)"', text)[1].replace("&amp;", "&")
+
+
+def walked(client, job_id: int, query: str, way: str = "page-next") -> list[list[int]]:
+    """The pages of a query, one after the other."""
+    path, pages = f"/jobs/{job_id}/results?{query}", []
+    for _ in range(20):
+        text = client.get(path).text
+        pages.append([int(n) + 1 for n in re.findall(r'<tr data-index="(\d+)"', text)])
+        if f'id="{way}"' not in text:
+            return pages
+        path = link(text, way)
+    raise AssertionError("the pages have no end")
+
+
+def test_the_columns_are_those_of_the_table_the_answer_and_its_fields(client, table):
+    page = client.get(f"/jobs/{table}/results").text
+    found = re.findall(r'<th scope="col" data-col="([^"]+)"', page)
+    expected = ["col.stars", "col.review", "answer", "field.label", "field.score"]
+    assert found == [*expected, "outcome", "cost", "latency"]
+    assert "Späte Lieferung" in page
+    assert "7.5" in page
+    assert f'href="/jobs/{table}/requests/0">1</a>' in page  # counted from 1
+    chosen = client.get(
+        f"/jobs/{table}/results?cols=latency&cols=col.review,nothing&w=col.review:200"
+    )
+    assert chosen.status_code == 400  # no such column
+    page = client.get(f"/jobs/{table}/results?cols=latency&cols=col.review&w=col.review:200").text
+    assert re.findall(r'<th scope="col" data-col="([^"]+)"', page) == ["latency", "col.review"]
+    assert 'data-width="200"' in page
+    fragment = client.get(f"/jobs/{table}/results?fragment=1").text
+    assert 'id="results"' in fragment
+    assert "<html" not in fragment
+
+
+def test_chat_files_show_the_last_message_of_the_user(client, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(3)
+    page = client.get(f"/jobs/{job_id}/results").text
+    assert 'data-col="prompt"' in page
+    assert "question 3" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("col.stars=5", [1, 5]),
+        ("col.stars=5&col.stars=1", [1, 2, 5]),
+        ("col.stars=N/A", [6]),
+        ("col.review~=delivery", [2]),
+        ("col.review~=ärger", [3]),
+        ("col.review~=the+end", [6]),  # behind what a key holds
+        ("col.review~=not+there", []),
+        ("col.review~=%25", []),
+        ("col.stars>=5", [1, 4, 5]),
+        ("col.stars<=5", [1, 2, 5]),
+        ("col.stars>=2&col.stars<=9", [1, 5]),
+        ("empty=col.stars", [3]),
+        ("empty=col.review", [5]),
+        ("field.label=GOOD", [1, 5, 6]),
+        ("field.score>=9", [1, 3]),
+        ("empty=field.label", [4]),
+        ("col.stars=5&field.score<=8", [5]),
+        ("status=failed", [4]),
+        ("status=succeeded&col.stars=5", [1, 5]),
+        ("outcome=ok&sort=-field.score", [3, 1, 5, 2, 6]),
+        ("q=delivery", [2]),
+        ("q=the&col.stars=5", []),
+        ("col.review~=", [1, 2, 3, 4, 5, 6]),  # an empty field of a form
+        ("status=pending", []),
+    ],
+)
+def test_filters_find_the_same_rows_with_and_without_keys(
+    client, table, query, expected, monkeypatch
+):
+    assert shown(client, table, query) == expected
+    monkeypatch.setattr(column_keys, "AT_ONCE", 0)
+    with connected():
+        GridKey.delete().execute()
+        GridColumn.delete().execute()
+    if "sort=" not in query:
+        assert shown(client, table, query) == expected
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("index", [1, 2, 3, 4, 5, 6]),
+        ("-index", [6, 5, 4, 3, 2, 1]),
+        ("col.stars", [2, 1, 5, 4, 6, 3]),  # numbers, texts, empty
+        ("-col.stars", [6, 4, 5, 1, 2, 3]),  # empty last
+        ("field.label", [2, 3, 1, 5, 6, 4]),
+        ("-field.score", [3, 1, 5, 2, 6, 4]),
+        ("latency", [6, 5, 3, 2, 1, 4]),
+        ("-latency", [1, 2, 3, 5, 6, 4]),
+        ("col.review", [4, 1, 2, 3, 6, 5]),
+        ("outcome", [4, 1, 2, 3, 5, 6]),
+    ],
+)
+@pytest.mark.parametrize("per", [1, 2, 6])
+def test_pages_in_any_order_show_every_row_once(client, table, monkeypatch, sort, expected, per):
+    monkeypatch.setattr("simple_batch.web.grid_view.SIZES", (1, 2, 6, 100))
+    pages = walked(client, table, f"sort={sort}&per={per}")
+    assert [row for page in pages for row in page] == expected
+    # the way back, from the last page
+    path = f"/jobs/{table}/results?sort={sort}&per={per}"
+    text = client.get(path).text
+    while 'id="page-next"' in text:
+        text = client.get(link(text, "page-next")).text
+    back = [[int(n) + 1 for n in re.findall(r'<tr data-index="(\d+)"', text)]]
+    while 'id="page-previous"' in text:
+        text = client.get(link(text, "page-previous")).text
+        back.insert(0, [int(n) + 1 for n in re.findall(r'<tr data-index="(\d+)"', text)])
+    assert back == pages
+
+
+def test_pages_while_results_come_in(client, add_config, make_job, monkeypatch):
+    monkeypatch.setattr("simple_batch.web.grid_view.SIZES", (2, 100))
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(6)
+    with connected():
+        Job.update(status="running").execute()
+        for index in (0, 2, 4):
+            answered(job_id, index, "a", 1)
+    text = client.get(f"/jobs/{job_id}/results?sort=latency&per=2").text
+    assert re.findall(r'data-index="(\d+)"', text) == ["4", "2"]
+    with connected():
+        answered(job_id, 5, "a", 1)  # sorts before the page
+        answered(job_id, 1, "a", 1)  # behind it
+    text = client.get(link(text, "page-next")).text
+    assert re.findall(r'data-index="(\d+)"', text) == ["1", "0"]
+    text = client.get(link(text, "page-next")).text
+    assert re.findall(r'data-index="(\d+)"', text) == ["3"]  # it has no result
+    # keys of answers follow the results
+    assert shown(client, job_id, "sort=outcome&per=100")[:5] == [1, 2, 3, 5, 6]
+
+
+def test_a_large_job_is_looked_through_until_its_keys_are_there(client, table, monkeypatch):
+    monkeypatch.setattr(column_keys, "AT_ONCE", 0)
+    monkeypatch.setattr("simple_batch.insight.results_grid.LOOK_S", -1.0)
+    monkeypatch.setattr("simple_batch.web.grid_view.SIZES", (1, 100))
+    path = f"/jobs/{table}/results?col.stars=10&per=1"
+    text = client.get(path).text
+    assert "No match so far." in text
+    assert "is being prepared (0%)" in text
+    found = []
+    while 'id="page-further"' in text:
+        text = client.get(link(text, "page-further")).text
+        found += re.findall(r'<tr data-index="(\d+)"', text)
+    assert found == ["3"]
+    page = client.get(f"/jobs/{table}/results?sort=-col.review&per=100").text
+    assert "rows are in file order" in page
+    assert re.findall(r'<tr data-index="(\d+)"', page) == list("012345")
+    with connected():
+        while any(map(column_keys.build_step, column_keys.behind())):
+            pass
+    assert shown(client, table, "col.stars=10&per=1") == [4]
+    assert shown(client, table, "sort=-col.review&per=100") == [6, 3, 2, 1, 4, 5]
+
+
+def test_the_values_of_a_column_are_links_that_filter(client, table):
+    page = client.get(f"/jobs/{table}/results?values=field.label").text
+    listed = re.findall(
+        r'<a class="menu-item value-item" href="([^"]+)"><span class="clamp">([^<]+)', page
+    )
+    assert [label for _, label in listed] == ["bad", "good", "(empty)"]
+    counts = re.findall(r'text-body-secondary">(\d+)</span></a>', page)
+    assert counts == ["2", "3", "1"]
+    for (url, _), expected in zip(listed, ([2, 3], [1, 5, 6], [4]), strict=True):
+        assert shown(client, table, url.replace("&amp;", "&").partition("?")[2]) == expected
+    menu = client.get(f"/jobs/{table}/results/values?values=col.stars").text
+    assert "<html" not in menu
+    assert re.findall(r'"clamp">([^<]+)', menu) == ["1", "5", "10", "n/a", "(empty)"]
+    assert "long texts" in client.get(f"/jobs/{table}/results/values?values=col.review").text
+
+
+def test_programs_get_the_rows_as_json_with_whole_values(client, table):
+    found = client.get(
+        f"/jobs/{table}/results.json?col.stars=5&cols=col.stars&cols=field.score"
+    ).json
+    assert found["total"] == 2
+    assert [row["values"] for row in found["rows"]] == [
+        {"col.stars": "5", "field.score": 9},
+        {"col.stars": "5", "field.score": 7.5},
+    ]
+    found = client.get(f"/jobs/{table}/results.json?rows=3,5-5&cols=col.review").json
+    assert [row["index"] for row in found["rows"]] == [3, 5]
+    assert found["rows"][1]["values"]["col.review"] == TABLE[5][1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sort=nothing", "cols=nothing", "w=answer", "w=answer:x", "per=7", "h=XL", "wrap=2"),
+        *("after=%21", "after=WzBd", "before=WzAsMSwyLDMsNCw1XQ", "after=99999999999999999999"),
+        *("col.nothing=1", "field.x~=1", "col.stars>=x", "empty=answer", "status=x", "min_ms=x"),
+        *("values=answer", "rows=x", "rows=1-99999999", "col.review~=" + "x" * 501),
+    ],
+)
+def test_a_malformed_parameter_is_named(client, table, name):
+    path = "results.json" if name.startswith("rows") else "results"
+    answer = client.get(f"/jobs/{table}/{path}?{name}", headers={"Accept": "application/json"})
+    assert answer.status_code == 400
+    assert re.split("[=]", name)[0] in answer.text
+
+
+def test_a_position_of_another_order_begins_at_the_front_or_in_the_file(client, table):
+    text = client.get(f"/jobs/{table}/results?sort=col.stars&after=2").text
+    assert re.findall(r'<tr data-index="(\d+)"', text) == ["3", "4", "5"]
+    assert shown(client, table, "sort=latency&after=WzAsMCwwLjAsIngiLDFd") == [1, 2, 3, 4, 5, 6]
+
+
+def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, table):
+    page = client.get(f"/jobs/{table}/results?col.stars>=5&status=succeeded").text
+    url = re.search(r'href="([^"]+format=csv[^"]*stars[^"]*)"', page)[1].replace("&amp;", "&")
+    rows = list(csv.DictReader(io.StringIO(client.get(url).text.lstrip("\ufeff"))))
+    assert [row["index"] for row in rows] == ["0", "4"]
+    selected = client.get(f"/jobs/{table}/export?format=jsonl&rows=1-2,5").text.splitlines()
+    assert [json.loads(line)["index"] for line in selected] == [1, 2, 5]
+    answer = post(client, f"/jobs/{table}/again", **{"field.label": "bad"})
+    assert "2 requests" in client.get(answer.headers["Location"]).text
+    answer = post(client, f"/jobs/{table}/retry", **{"col.stars": "1"})
+    assert "None of these requests failed" in client.get(answer.headers["Location"]).text
+    post(client, f"/jobs/{table}/retry", **{"col.stars>": "7"})
+    with connected():
+        assert [
+            row.idx for row in Result.select().where(Result.job == table).order_by(Result.idx)
+        ] == [*(0, 1, 2, 4, 5)]
+    answer = client.get(f"/jobs/{table}/export?format=csv&col.nothing=1")
+    assert answer.status_code == 400
+
+
+def test_the_tab_is_first_once_the_job_has_ended(client, table, make_job):
+    page = client.get(f"/jobs/{table}").text
+    tabs = re.findall(
+        r'nav-link[^>]*href="([^"]+)">', page.partition("job-tabs")[2].partition("</ul>")[0]
+    )
+    assert tabs[:2] == [f"/jobs/{table}/results", f"/jobs/{table}"]
+    assert f'href="/jobs/{table}/results">reviews' in client.get("/jobs").text.replace(
+        "\n        ", ""
+    )
+    running = make_job(2)
+    page = client.get(f"/jobs/{running}").text
+    tabs = re.findall(
+        r'nav-link[^>]*href="([^"]+)">', page.partition("job-tabs")[2].partition("</ul>")[0]
+    )
+    assert tabs[:2] == [f"/jobs/{running}", f"/jobs/{running}/results"]
+
+
+@pytest.fixture
+def three_columns(overrides):
+    overrides["GRID_COLUMNS"] = 3
+
+
+def test_few_columns_keep_their_keys_and_none_outlives_its_job(three_columns, client, table):
+    for name in ("col.stars", "col.review", "field.label", "answer", "model"):
+        shown(client, table, f"sort={name}")
+    with connected():
+        kept = GridColumn.select().where(GridColumn.removed == False)  # noqa: E712 - SQL
+        assert sorted(column.name for column in kept) == ["answer", "field.label", "model"]
+        jobs.delete(table)
+        while not job_rows.delete_rows_step(table):
+            pass
+        assert GridKey.select().count() == GridColumn.select().count() == 0
