@@ -7,7 +7,7 @@ const sheet = new CSSStyleSheet();
 const widths = new Map(); // by column, those that were chosen
 const heads = () => [...document.querySelectorAll("#results thead th")];
 
-// A style sheet of its own: rows that are loaded later have the widths as well.
+// In a style sheet apart: rows that are loaded later have the widths as well.
 function apply() {
   const table = document.getElementById("results");
   heads().forEach((head, place) => {

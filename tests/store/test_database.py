@@ -78,6 +78,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0040_batch_parts",
         "0041_batch_tokens",
         "0042_spend_needed",
+        "0043_grid_keys",
         "0045_relearn",
         "0046_webhook_format",
     ]
