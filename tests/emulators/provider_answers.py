@@ -71,7 +71,8 @@ def message_of(body: dict, reasoning: str) -> tuple[dict, str]:
     """The message of an answer, and its finish reason."""
     words = last_text(body)
     message: dict[str, Any] = {"role": "assistant", "content": ANSWER}
-    if (body.get("response_format") or {}).get("type") in ("json_schema", "json_object"):
+    asked = body.get("response_format") or (body.get("text") or {}).get("format") or {}
+    if asked.get("type") in ("json_schema", "json_object"):
         return {**message, "content": '{"word": "OK"}'}, "stop"
     if "refuse" in words:
         return {**message, "content": None, "refusal": REFUSAL}, "stop"
