@@ -33,7 +33,7 @@ def error_object(**fields) -> bytes:
 class StreamManner:
     """How a provider streams.
 
-    ``usage``: where it stands: in a "chunk" of its own if asked for, in that of the "finish" reason, in its
+    ``usage``: where it stands: in a separate "chunk" if asked for, in that of the "finish" reason, in its
     "choice", in "x_groq", or in "each" chunk so far. ``reasoning``: the field that holds it, "tags" in the
     content, or "parts" of it. ``tools``: the calls come in "pieces" by index, each "whole", or each with
     the index 0 ("zero"). ``before``: what comes before the first chunk. ``first``: fields of that chunk

@@ -37,6 +37,7 @@ SCHEMA = {
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 CALLED = ("hello", "limited once", "forbidden", "refuse", "call", "no usage")
 STREAMED = ("hello", "think", "call", "forbidden", "no usage", "fail once", "break off once")
+RESPONSES = ("hello again", "call again", "fail once again", "break off once again")
 ENDED = ("completed", "paused", "failed", "cancelled")
 
 
@@ -62,7 +63,8 @@ def folder(tmp_path_factory):
 
 
 class Run:
-    """The jobs of one provider: ``calls``, ``streams``, ``schema``, and ``embeddings`` if it has them."""
+    """The jobs of one provider: ``calls``, ``streams``, ``schema``, and where it has them ``responses``
+    beside chat completions, and ``embeddings``."""
 
     def __init__(self, provider: str, folder):
         self.entry = provider_gallery.get(provider)
@@ -76,6 +78,10 @@ class Run:
         self.jobs["calls"] = started(folder, self.config, bodies, self.url)
         bodies = [{**self._asked(words), "model": STREAM_ONLY} for words in STREAMED]
         self.jobs["streams"] = started(folder, self.streaming, bodies, self.url)
+        if self.manner.chat and self.manner.responses:
+            bodies = [{"input": words, "model": STREAM_ONLY} for words in RESPONSES]
+            other = connected_to(self.entry, host, KEY)
+            self.jobs["responses"] = started(folder, other, bodies, "/v1/responses")
         bodies = [self._asked("fill it in")]
         self.jobs["schema"] = started(folder, self.config, bodies, self.url, schema=SCHEMA)
         if self.manner.embeddings:
@@ -267,7 +273,7 @@ def test_a_job_of_streams(run):
     assert OVERLOADED in failure.message or "network_error" in failure.message
     assert "the stream ended before the answer did" in cut.message
     check_money(run.config, job, rows)
-    assert wait_until(lambda: noted(run, job), 5.0).stream_since is not None
+    assert wait_until(lambda: noted(run, job)).stream_since is not None
 
 
 def noted(run: Run, job) -> ApiConfig | None:
@@ -278,6 +284,24 @@ def noted(run: Run, job) -> ApiConfig | None:
         found = JobEvent.select().where(JobEvent.job == job.id, JobEvent.reason == "streams")
         told = any(words in str(event.detail) for event in found)
     return config if told and words in str(config.stream_reason) else None
+
+
+@pytest.mark.parametrize(
+    "provider", [one for one in PROVIDERS if MANNERS[one].chat and MANNERS[one].responses]
+)
+def test_a_job_of_streamed_responses(run):
+    """Errors within a stream have the shape that the provider gives them everywhere."""
+    job, rows = run.ended("responses")
+    assert (job.status, job.failed) == ("completed", 0), job.status_detail
+    hello, called, failed, broken = rows
+    assert [text_of(row) for row in (hello, failed, broken)] == [ANSWER] * 3
+    assert arguments_of(called) == list(ARGUMENTS)
+    for row in rows:
+        check_usage(row)
+    (failure,), (cut,) = attempts(job.id, 2), attempts(job.id, 3)
+    assert OVERLOADED in failure.message
+    assert "the stream ended before the answer did" in cut.message
+    check_money(run.config, job, rows)
 
 
 @EACH
