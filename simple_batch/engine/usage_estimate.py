@@ -41,7 +41,8 @@ def estimated_usage(url: str, body: bytes, answer: bytes | None) -> Usage | None
     request, request_share = _opened(body)
     count = _counter()
     into = max(1, round(token_count.of_request(request, count) * request_share))
-    out = round(token_count.of_answer(found, count) * share)
+    written = token_count.of_answer(found, count) * share
+    out = max(1, round(written)) if written else 0  # no text is without tokens
     return _corrected(into, out, figures_of(_encode(found.get("usage"))) or Figures())
 
 

@@ -406,9 +406,6 @@ MANNERS: dict[str, Manner] = {
     ),
     "siliconflow": Manner(
         error=vllm_error,
-        limit=plain_limit(
-            "Request was rejected due to rate limiting. Details:RPM limit reached.", None
-        ),
         says_wait=False,
         stream=StreamManner(usage="each", error=flat_error),
     ),

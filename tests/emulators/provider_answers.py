@@ -33,7 +33,7 @@ def error_object(**fields) -> bytes:
 class StreamManner:
     """How a provider streams.
 
-    ``usage``: where it stands: in a "chunk" that is its if asked for, in that of the "finish" reason, in its
+    ``usage``: where it stands: in a separate "chunk" if asked for, in that of the "finish" reason, in its
     "choice", in "x_groq", or in "each" chunk so far. ``reasoning``: the field that holds it, "tags" in the
     content, or "parts" of it. ``tools``: the calls come in "pieces" by index, each "whole", or each with
     the index 0 ("zero"). ``before``: what comes before the first chunk. ``first``: fields of that chunk
@@ -71,7 +71,8 @@ def message_of(body: dict, reasoning: str) -> tuple[dict, str]:
     """The message of an answer, and its finish reason."""
     words = last_text(body)
     message: dict[str, Any] = {"role": "assistant", "content": ANSWER}
-    if (body.get("response_format") or {}).get("type") in ("json_schema", "json_object"):
+    asked = body.get("response_format") or (body.get("text") or {}).get("format") or {}
+    if asked.get("type") in ("json_schema", "json_object"):
         return {**message, "content": '{"word": "OK"}'}, "stop"
     if "refuse" in words:
         return {**message, "content": None, "refusal": REFUSAL}, "stop"

@@ -289,6 +289,11 @@ def test_a_usage_object_at_another_place_is_found(place):
     assert estimated_usage(CHAT, asked(WORDS), json.dumps(answer).encode()) == Usage(7, 3)
 
 
+def test_no_text_is_without_tokens():
+    assert estimated_usage(CHAT, asked(WORDS), chat("OK")).output == 1
+    assert estimated_usage(CHAT, asked(WORDS), chat("")).output == 0
+
+
 def test_very_long_texts_are_scaled():
     short = estimated_usage(CHAT, asked(WORDS), chat(WORDS))
     found = estimated_usage(CHAT, asked(WORDS * 3_000), chat(WORDS * 1_000))

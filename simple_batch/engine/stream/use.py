@@ -52,6 +52,10 @@ class StreamUse:
         new = StreamUse(endpoint, self._changed)
         if new._place == self._place:
             new._refused, new.without_usage = self._refused, self.without_usage
+            if new.state.on and new.state.since == self.state.since:
+                new.state = (
+                    self.state
+                )  # stored meanwhile: the calls that found it out have yet to note why
         return new
 
     def applies_to(self, path: str, body: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from simple_batch.core.domain import Defaults, Endpoint, StreamMode
@@ -278,6 +279,18 @@ def test_an_edited_config_keeps_what_its_model_refuses():
     use.without_usage = True
     assert use.renewed(config).without_usage
     assert not use.renewed(Endpoint(1, "a", "http://x/v1", "k", Defaults("n"))).without_usage
+
+
+def test_what_was_found_out_is_still_to_be_noted_once_the_config_has_it():
+    """The config is read again as soon as it is stored there, often before the call has its answer."""
+    config = Endpoint(1, "a", "http://x/v1", "k", Defaults("m"))
+    use = StreamUse(config)
+    use.needed("only streams")
+    stored = msgspec.structs.replace(config, stream_since=use.state.since)
+    assert use.renewed(stored).state == use.state
+    assert use.state.here
+    assert not use.renewed(config).state.on  # switched off by the user
+    assert not use.renewed(msgspec.structs.replace(config, stream_since=7)).state.here
 
 
 @pytest.mark.parametrize(
