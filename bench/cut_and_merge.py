@@ -12,6 +12,9 @@ import resource
 import sqlite3
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
@@ -25,12 +28,12 @@ from simple_batch.engine.retry import Policy
 from simple_batch.runner.body_encoder import BodyEncoder
 from simple_batch.runner.part_files import PartFiles
 from simple_batch.runner.part_lines import LineMaker
-from simple_batch.runner.part_merger import PartMerger
+from simple_batch.runner.part_merger import GROUP, PartMerger
 from simple_batch.runner.part_planner import PartPlanner
 from simple_batch.runner.providers import Providers
 from simple_batch.runner.recorder import Recorder
 from simple_batch.services import configs
-from simple_batch.store import batch_parts
+from simple_batch.store import batch_parts, models
 from simple_batch.store import requests as request_rows
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, BatchPart, Job
@@ -59,6 +62,7 @@ def main(folder: Path, count: int) -> dict:
         "requests": count,
         "cut_s": cut_s,
         "cut_bare_s": bare_cut_s,
+        "cut_kept_s": _bare_cut_kept(folder),
         "merge_s": merge_s,
         "merge_bare_s": sum(_bare_loop(path, folder / "bare.jsonl") for path in results),
         "merge_kept_s": _bare_kept(results, folder / "bare.db"),
@@ -68,6 +72,7 @@ def main(folder: Path, count: int) -> dict:
 
 def _make_job(count: int) -> None:
     fields = {"model": "m", "key": "sk-0123456789", "provider": "openai", "batch_discount": 0.5}
+    fields |= {"input_price": Decimal(1), "output_price": Decimal(2)}
     config = configs.create(
         configs.ConfigFields(alias="a", base_url="http://127.0.0.1:9/v1", **fields)
     )
@@ -161,31 +166,99 @@ def _bare_loop(source: Path, target: Path) -> float:
     return time.process_time() - began
 
 
-def _bare_kept(sources: list[Path], target: Path) -> float:
-    """CPU seconds to decode every line and to keep its answer in a table of SQLite."""
-    decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
-    database = sqlite3.connect(target, isolation_level=None)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("CREATE TABLE answer (id TEXT PRIMARY KEY, status INTEGER, body BLOB)")
-    began, rows = time.process_time(), []
-    for source in sources:
-        with source.open("rb") as lines:
-            for line in lines:
-                found = decode(line)
-                response = found["response"]
-                rows.append((found["custom_id"], response["status_code"], encode(response["body"])))
-                if len(rows) == 500:
-                    _keep(database, rows)
-    _keep(database, rows)
+def _bare_cut_kept(folder: Path) -> float:
+    """CPU seconds to read every request from the job's database, to write its line and to note its part in a
+    table of the same shape."""
+    decode, encode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode, msgspec.json.encode
+    database = _same_tables(folder / "bare-cut.db")
+    with connected():
+        source = models.database.connection()
+    began = time.process_time()
+    with (folder / "bare.jsonl").open("wb") as out:
+        for rows in _pages(source.execute("SELECT idx, body FROM request ORDER BY idx")):
+            for index, body in rows:
+                line = b'{"custom_id":"r%d","method":"POST","url":"%s","body":%s}\n'
+                body = encode({**decode(body), "model": "m"})
+                out.write(line % (index, b"/v1/chat/completions", body))
+            database.execute("BEGIN")
+            database.executemany(_NOTE, [(index,) for index, _body in rows])
+            database.execute("COMMIT")
     database.close()
     return time.process_time() - began
 
 
-def _keep(database: sqlite3.Connection, rows: list[tuple]) -> None:
-    database.execute("BEGIN")
-    database.executemany("INSERT INTO answer VALUES (?, ?, ?)", rows)
-    database.execute("COMMIT")
-    rows.clear()
+def _bare_kept(sources: list[Path], target: Path) -> float:
+    """CPU seconds to decode every line and to keep what the merger keeps of it: the row with its answer, in a
+    table with the same columns and indexes, whose request leaves the table of requests in parts."""
+    decode = msgspec.json.Decoder().decode
+    database = _same_tables(target)
+    lines = chain.from_iterable(map(_lines, sources))
+    total = sum(1 for source in sources for _ in _lines(source))
+    database.executemany(_NOTE, ((index,) for index in range(total)))
+    began = time.process_time()
+    for page in _pages(lines):
+        rows = [_row(decode(line)) for line in page]
+        database.execute("BEGIN")
+        gone = msgspec.json.encode([row[1] for row in rows]).decode()
+        database.execute(_GONE, (gone,))
+        database.executemany(_KEEP, rows)
+        database.execute("COMMIT")
+    database.close()
+    return time.process_time() - began
+
+
+_COLUMNS = (
+    "job_id, idx, status, message, response, model, config, attempts, started_at, finished_at, http_status, "
+    "input_tokens, output_tokens, cached_tokens, reasoning_tokens, cache_write_tokens, "
+    "cache_write_1h_tokens, estimated, cost_nano, outcome, finish_reason, service_tier"
+)
+_KEEP = f"INSERT INTO result ({_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS.split(',')))})"
+_NOTE = "INSERT INTO batch_line (job_id, idx, part_id) VALUES (1, ?, 1)"
+_GONE = "DELETE FROM batch_line WHERE part_id = 1 AND idx IN (SELECT value FROM json_each(?))"
+
+
+def _row(line: dict) -> tuple:
+    """Of the table of results."""
+    response = line["response"]
+    answer, now = response["body"], now_ms()
+    usage, ended = answer["usage"], answer["choices"][0]["finish_reason"]
+    into, out = usage["prompt_tokens"], usage["completion_tokens"]
+    found = 1, int(line["custom_id"][1:]), "succeeded", "", msgspec.json.encode(answer)
+    found += answer["model"], "a", 1, now, now, response["status_code"]
+    return (*found, into, out, 0, 0, 0, 0, 0, None, "ok", ended, "batch")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as lines:
+        yield from lines
+
+
+def _pages(rows: Iterable) -> Iterator[list]:
+    rows = iter(rows)
+    while page := list(islice(rows, GROUP)):
+        yield page
+
+
+def _same_tables(target: Path) -> sqlite3.Connection:
+    """A database with empty tables of results and of requests in parts, with their indexes, set up as the
+    program's own."""
+    database = sqlite3.connect(target, isolation_level=None)
+    with connected():
+        own = models.database.connection()
+        size, cache, synchronous = (
+            own.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_size", "cache_size", "synchronous")
+        )
+        tables = own.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name IN ('result', 'batch_line') "
+            "AND sql IS NOT NULL ORDER BY type DESC"
+        ).fetchall()
+    for setting in (f"page_size = {size}", "journal_mode = WAL", f"cache_size = {cache}"):
+        database.execute(f"PRAGMA {setting}")
+    database.execute(f"PRAGMA synchronous = {synchronous}")
+    for (sql,) in tables:
+        database.execute(sql)
+    return database
 
 
 def _peak_mb() -> float:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from .messages import Message, restored, translatable
-from .price_rules import BATCH, LongContext, OwnPrices, PriceRules, Rate, exact, is_batch
+from .price_rules import BATCH, ONE, LongContext, OwnPrices, PriceRules, Rate, exact, is_batch
 
 NANO = 1_000_000_000
 EMBEDDINGS = "/v1/embeddings"
@@ -250,6 +250,8 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
 
     def cost(self, usage: Usage | None) -> int | None:
         """Cost of one call at the standard tier and the dearest hour, outside a batch."""
+        if self.rules.hours is None:
+            return self._cost(usage, None, ONE, None)
         return self._cost(usage, None, self.rules.factors()[-1], None)
 
     def cost_of(
@@ -262,6 +264,8 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     ) -> int | None:
         """Cost of a call that ran from ``began_ms`` to ``ended_ms`` (epoch ms) at the tier that its answer
         names. Where ``usage`` is a sum of calls, ``longest`` is the input of the longest of them."""
+        if self.rules.hours is None:
+            return self._cost(usage, service_tier, ONE, longest)
         began_ms = ended_ms if began_ms is None else began_ms
         return self._cost(usage, service_tier, self.rules.factor(began_ms, ended_ms), longest)
 
@@ -291,8 +295,14 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     ) -> Saved:
         """What a call saved; see Saved. Nothing where its cost is unknown. A dearer tier saves nothing."""
         cost = self.cost_of(usage, ended_ms, service_tier, began_ms)
+        return (
+            Saved() if usage is None or cost is None else self.saved_at(cost, usage, service_tier)
+        )
+
+    def saved_at(self, cost: int, usage: Usage, service_tier: str | None) -> Saved:
+        """The same for a call whose cost is known."""
         standard = self.cost(usage)
-        if usage is None or cost is None or standard is None:
+        if standard is None:
             return Saved()
         uncached = standard
         if usage.cached or usage.cache_write:
@@ -310,7 +320,9 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     ) -> int | None:
         if usage is None:
             return None
-        step = self.rules.step(usage.input if longest is None else longest)
+        step = None
+        if self.rules.long_context:
+            step = self.rules.step(usage.input if longest is None else longest)
         rates = self._rates(tier, step, factor)
         return None if rates is None else rates.cost(usage)
 
@@ -319,7 +331,9 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     ) -> _TokenRates | None:
         """Kept: few combinations come up, and each call asks."""
         kept: dict[Any, _TokenRates | None] = self.__dict__.setdefault("kept_rates", {})
-        key = tier, step.above if step else None, factor
+        key = (
+            tier if step is None and factor is ONE else (tier, step.above if step else None, factor)
+        )
         if key not in kept:
             if len(kept) > _MAX_RATES:
                 kept.clear()  # answers may name any tier

@@ -195,19 +195,17 @@ class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     def step(self, input_tokens: int) -> LongContext | None:
         """The long-context step of a request with this input; None below the first."""
-        if not self.long_context:
-            return None
         steps = [step for step in self.long_context if input_tokens > step.above]
         return steps[-1] if steps else None
 
     def factors(self) -> list[Decimal]:
         """The factors of all hours, ascending."""
-        return [_ONE] if self.hours is None else sorted(self.hours.all())
+        return [ONE] if self.hours is None else sorted(self.hours.all())
 
     def factor(self, began_ms: int, ended_ms: int) -> Decimal:
         """The factor of the hour at which a call ran."""
         if self.hours is None:
-            return _ONE
+            return ONE
         return self.hours.factor(began_ms if self.hours.at == "start" else ended_ms)
 
     def to_json(self) -> str:
@@ -216,7 +214,7 @@ class PriceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 _NO_CHANGE = Rate()
-_ONE = Decimal(1)
+ONE = Decimal(1)  # the factor of a price that depends on no hour
 
 
 def is_batch(tier: str | None) -> bool:

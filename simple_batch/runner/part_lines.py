@@ -89,6 +89,9 @@ class LineMaker:
         self.client = client
         self._images_in = images_in
         self._corrections = corrections
+        limits = client.limits
+        sizes = [size for size in (limits.line_bytes, limits.bytes) if size is not None]
+        self._most_bytes = min(sizes, default=None)
 
     def make(self, request: Request) -> Line:
         """Raises Unfit where the batch API cannot take it."""
@@ -118,11 +121,8 @@ class LineMaker:
         return line
 
     def _check(self, line: Line) -> None:
-        limits = self.client.limits
-        most = min(
-            size for size in (limits.line_bytes, limits.bytes, line.size) if size is not None
-        )
-        if line.size > most:
+        limits, most = self.client.limits, self._most_bytes
+        if most is not None and line.size > most:
             raise Unfit(Cause.TOO_LARGE, LINE_TOO_LARGE(size=f"{line.size:,}", limit=f"{most:,}"))
         if limits.inputs is not None and line.inputs > limits.inputs:
             count, limit = f"{line.inputs:,}", f"{limits.inputs:,}"

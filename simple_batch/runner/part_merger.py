@@ -186,10 +186,10 @@ class _Reading:
         failures: PartFailures,
         key_of: Callable[[Request], bytes] | None,
     ):
-        self._job = job
+        self._job_id, self._total = job.id, job.total
         self._provider = provider
         self._sink = sink
-        self._part = part
+        self._part_id = part.id
         self._judge = judge
         self._failures = failures
         self._key_of = key_of
@@ -238,7 +238,7 @@ class _Reading:
             self.merged.unreadable += 1
             return None
         index = index_of(text)
-        if index is None or index >= self._job.total:
+        if index is None or index >= self._total:
             self.merged.strange += 1
             return None
         byte, bit = index >> 3, 1 << (index & 7)
@@ -254,12 +254,12 @@ class _Reading:
         if not group:
             return
         indices = [index for index, _ in group]
-        known = retry_while_unavailable(part_results.tried, self._part.id, indices)
+        known = retry_while_unavailable(part_results.tried, self._part_id, indices)
         if len(known) < len(group):
             # a line that was not sent leaves no trace of its request in this part
             others = [index for index, said in group if said and index not in known]
             self.merged.strange += retry_while_unavailable(
-                part_results.never_there, self._job.id, others
+                part_results.never_there, self._job_id, others
             )
         needed = self._requests(group, known)
         breaks = Breaks()
@@ -286,7 +286,7 @@ class _Reading:
         ]
         if not wanted:
             return {}
-        return retry_while_unavailable(part_results.requests, self._job.id, wanted)
+        return retry_while_unavailable(part_results.requests, self._job_id, wanted)
 
     def _settle(
         self, index: int, finding: Classification | None, request: Request | None, tried: Tried
@@ -312,7 +312,7 @@ class _Reading:
             key = self._key_of(request)
         self._settled.append(
             Recorded(
-                job_id=self._job.id,
+                job_id=self._job_id,
                 alias=self._provider.alias,
                 prices=self._provider.prices,
                 index=index,
@@ -321,7 +321,7 @@ class _Reading:
                 config_id=self._provider.config_id,
                 foreign=self._foreign,
                 key=key,
-                part_id=self._part.id,
+                part_id=self._part_id,
             )
         )
 

@@ -57,10 +57,11 @@ class _Growing:
 
     def add(self, line: Line) -> bool:
         """Returns True if what waits should be written."""
+        size = line.size
         self._waiting.append(line)
-        self._waiting_bytes += line.size
+        self._waiting_bytes += size
         self.requests += 1
-        self.bytes += line.size
+        self.bytes += size
         self.tokens += line.tokens
         self.inputs += line.inputs
         return self._waiting_bytes > FLUSH_BYTES

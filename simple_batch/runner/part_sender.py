@@ -248,7 +248,9 @@ class PartSender:
         if doubtful:
             self._waits.for_certainty(part, doubtful[0])
             return True
-        self._created_again[part.id] = now_ms()
+        now = now_ms()
+        recent = {one: at for one, at in self._created_again.items() if now - at <= LATE_MS}
+        self._created_again = {**recent, part.id: now}
         return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
 
     def look_for_others(self, client: BatchClient, part: BatchPart) -> None:

@@ -80,13 +80,13 @@ class Recorded(msgspec.Struct, frozen=True):
         """In the config's currency."""
         return self.prices.cost_of(call.usage, call.ended_at, call.service_tier, call.began_at)
 
-    def saved(self, call: Call) -> Saved:
-        """In the job's currency."""
-        if self.foreign or call.usage is None:
+    def saved(self, call: Call, cost: int | None) -> Saved:
+        """In the job's currency, by a call of this cost."""
+        if cost is None or call.usage is None:
             return Saved()
         if not (self.prices.rules or call.usage.cached or call.usage.cache_write):
             return Saved()
-        return self.prices.saved(call.usage, call.ended_at, call.service_tier, call.began_at)
+        return self.prices.saved_at(cost, call.usage, call.service_tier)
 
 
 @dataclass(slots=True)
@@ -115,7 +115,6 @@ class JobChange:
         self._usage = Usage()
         self.cost_nano = self._unpriced = 0
         self._saved_calls = self._saved_nano = self._tier_fallbacks = 0
-        self._saved: Counter[str] = Counter()  # by column
         # calls and nano-units by alias, way and currency
         self._saved_by: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
         self._latency: dict[str, LatencySketch] = defaultdict(LatencySketch)  # by alias
@@ -127,8 +126,11 @@ class JobChange:
         # nano-units by config id, currency and quarter of an hour
         self.spending: dict[tuple[int, str, int], int] = defaultdict(int)
 
-    def add_result(self, record: Recorded, result: RequestResult) -> None:
-        """Count how a request ended."""
+    def add_result(
+        self, record: Recorded, result: RequestResult, call: Call, cost: int | None
+    ) -> None:
+        """Count how a request ended; ``cost`` is that of the ``call`` that its result came from, in the
+        job's currency."""
         config = self._by_config[record.alias]
         bucket = self._buckets[result.finished_at // 1000]
         if result.outcome is not None:
@@ -141,9 +143,9 @@ class JobChange:
             bucket.succeeded += 1
             self._tier_fallbacks += result.tier_fallback
             if record.reused:
-                self._reuse(record, record.cost(call_of(result)) or 0)
+                self._reuse(record, record.cost(call) or 0)
             else:
-                self._add_success(record, result, bucket)
+                self._add_success(record, result, bucket, call, cost)
         elif result.status == RequestStatus.FAILED:
             self._groups.add_result(record.index, succeeded=False)
             self._failed += 1
@@ -159,13 +161,18 @@ class JobChange:
         self._save(record, "reuse", 1, cost)
 
     def _save(self, record: Recorded, by: str, calls: int, nano: int) -> None:
-        self._saved[f"saved_{by}_calls"] += calls
-        self._saved[f"saved_{by}_nano"] += nano
         sums = self._saved_by[record.alias, by, record.prices.currency]
         sums[0] += calls
         sums[1] += nano
 
-    def _add_success(self, record: Recorded, result: RequestResult, bucket: Bucket) -> None:
+    def _add_success(
+        self,
+        record: Recorded,
+        result: RequestResult,
+        bucket: Bucket,
+        call: Call,
+        cost: int | None,
+    ) -> None:
         """Count the call that succeeded."""
         bucket.sent += 1
         self._attempts += 1
@@ -177,10 +184,13 @@ class JobChange:
         if result.first_token_ms is not None:
             self._first_tokens[record.alias].add(result.first_token_ms)
         bucket.add_times(result.latency_ms, result.first_token_ms)
-        self._spend(record, bucket, call_of(result), result.finished_at)
+        self._spend(record, bucket, call, cost, result.finished_at)
 
-    def add_failure(self, record: Recorded, attempt: Attempt, cause: Cause) -> str:
-        """Count an attempt that failed for this cause; returns the key of its error group."""
+    def add_failure(
+        self, record: Recorded, attempt: Attempt, cause: Cause, cost: int | None
+    ) -> str:
+        """Count an attempt that failed for this cause, at this cost; returns the key of its error
+        group."""
         self._attempts += 1
         self._causes[record.alias, cause] += 1
         self._retries += attempt.number > 1
@@ -188,16 +198,19 @@ class JobChange:
         bucket.sent += 1
         bucket.retried += attempt.number > 1
         if attempt.usage is not None:
-            self._spend(record, bucket, call_of_attempt(attempt), attempt.ended_at)
+            self._spend(record, bucket, call_of_attempt(attempt), cost, attempt.ended_at)
         return self._groups.add(attempt, cause)
 
-    def _spend(self, record: Recorded, bucket: Bucket, call: Call, at: int) -> None:
+    def _spend(
+        self, record: Recorded, bucket: Bucket, call: Call, cost: int | None, at: int
+    ) -> None:
         """Count the tokens and the cost of a call whose result is of ``at`` (epoch ms)."""
-        config, usage, cost = self._by_config[record.alias], call.usage, record.cost(call)
-        saved = record.saved(call)
-        for by, amount in zip(saved._fields, saved, strict=True):
-            if amount:
-                self._save(record, by, amount > 0, amount)
+        config, usage = self._by_config[record.alias], call.usage
+        saved = record.saved(call, cost)
+        if any(saved):
+            for by, amount in zip(saved._fields, saved, strict=True):
+                if amount:
+                    self._save(record, by, amount > 0, amount)
         if usage is not None:
             config.input_tokens += usage.input
             config.output_tokens += usage.output
@@ -241,7 +254,11 @@ class JobChange:
             saved_calls=Job.saved_calls + self._saved_calls,
             saved_nano=Job.saved_nano + self._saved_nano,
             tier_fallbacks=Job.tier_fallbacks + self._tier_fallbacks,
-            **{name: getattr(Job, name) + amount for name, amount in self._saved.items() if amount},
+            **{
+                name: getattr(Job, name) + amount
+                for name, amount in self._saved().items()
+                if amount
+            },
             latency=self._stored.to_bytes(),
             first_token=self._stored_first.to_bytes() or None,
         ).where(Job.id == self._job_id).execute()
@@ -251,6 +268,14 @@ class JobChange:
         figures = self._succeeded, self._failed, self._attempts
         if worker and any(figures):
             database.execute_sql(_BY_WORKER, (self._job_id, worker, *figures))
+
+    def _saved(self) -> Counter[str]:
+        """What all configs saved, by column."""
+        sums: Counter[str] = Counter()
+        for (_alias, by, _currency), (calls, nano) in self._saved_by.items():
+            sums[f"saved_{by}_calls"] += calls
+            sums[f"saved_{by}_nano"] += nano
+        return sums
 
     def _outcomes(self) -> dict[Any, Any]:
         counts: Counter[str] = Counter()

@@ -11,12 +11,14 @@ from .models import BatchPart, database, lock_job
 
 MERGED = "batch_merged"  # reason of events about results of a part
 _CHARGED = ", ".join(f"'{cause}'" for cause in sorted(CHARGED))
+_THERE = "SELECT idx, job_id FROM batch_line WHERE part_id = ? AND idx IN (SELECT value FROM json_each(?))"
+_ANY_TRIED = "SELECT 1 FROM attempt WHERE job_id = ? LIMIT 1"
 _TRIED = (
-    "SELECT b.idx, count(a.id), count(CASE WHEN a.started_at >= coalesce(j.resumed_at, 0) "
-    f"AND a.cause IN ({_CHARGED}) THEN 1 END) FROM batch_line b JOIN job j ON j.id = b.job_id "
-    "LEFT JOIN attempt a ON a.job_id = b.job_id AND a.idx = b.idx "
-    "WHERE b.part_id = ? AND b.idx IN (SELECT value FROM json_each(?)) GROUP BY b.idx"
+    "SELECT a.idx, count(*), count(CASE WHEN a.started_at >= coalesce(j.resumed_at, 0) "
+    f"AND a.cause IN ({_CHARGED}) THEN 1 END) FROM attempt a JOIN job j ON j.id = a.job_id "
+    "WHERE a.job_id = ? AND a.idx IN (SELECT value FROM json_each(?)) GROUP BY a.idx"
 )
+_NEVER = Tried()
 _REQUESTS = (
     "SELECT r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line, o.max_tokens "
     "FROM request r LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
@@ -43,8 +45,14 @@ _LEAVE = (
 def tried(part_id: int, indices: Iterable[int]) -> dict[int, Tried]:
     """Those of the requests that are in the part without a result, with the attempts that are stored.
     Attempts before the job was started or resumed cost no retry, as with calls."""
-    rows = database.execute_sql(_TRIED, (part_id, _listed(indices)))
-    return {index: Tried(attempts, charged) for index, attempts, charged in rows}
+    listed = _listed(indices)
+    rows = database.execute_sql(_THERE, (part_id, listed)).fetchall()
+    found = dict.fromkeys((index for index, _job_id in rows), _NEVER)
+    if rows and database.execute_sql(_ANY_TRIED, (rows[0][1],)).fetchone():
+        for index, attempts, charged in database.execute_sql(_TRIED, (rows[0][1], listed)):
+            if index in found:
+                found[index] = Tried(attempts, charged)
+    return found
 
 
 def requests(job_id: int, indices: Iterable[int]) -> dict[int, Request]:

@@ -52,8 +52,9 @@ def write(
                     attempts.append(_attempt_row(record, attempt, attempt.cause, change))
             cost = None
             if record.result is not None:
-                cost = 0 if record.reused else record.cost(call_of(record.result))
-                change.add_result(record, record.result)
+                call = call_of(record.result)
+                cost = 0 if record.reused else record.cost(call)
+                change.add_result(record, record.result, call, cost)
                 results.append(_result_row(record, record.result, cost))
             if record.part_id is not None:
                 parts.add(record, cost)
@@ -141,6 +142,7 @@ def _result_row(record: Recorded, result: RequestResult, cost: int | None) -> tu
 
 def _attempt_row(record: Recorded, attempt: Attempt, cause: Cause, change: JobChange) -> tuple:
     """The row of a failed attempt, which is counted in the change."""
+    cost = record.cost(call_of_attempt(attempt))
     return (
         record.job_id,
         record.index,
@@ -155,6 +157,6 @@ def _attempt_row(record: Recorded, attempt: Attempt, cause: Cause, change: JobCh
         attempt.usage.input if attempt.usage else None,
         attempt.usage.output if attempt.usage else None,
         attempt.usage.estimated if attempt.usage else None,
-        record.cost(call_of_attempt(attempt)),
-        change.add_failure(record, attempt, cause),
+        cost,
+        change.add_failure(record, attempt, cause, cost),
     )

@@ -1,5 +1,6 @@
 """Results of a provider's batch become results of the job: each request gets one, or is sent again."""
 
+import time
 from decimal import Decimal
 
 import gevent
@@ -149,6 +150,28 @@ def test_each_request_gets_its_result_in_any_order(part):
     assert row.reserved_nano == 0 and row.merged_at and part.held() == 0
     assert (job.succeeded, job.attempts, job.input_tokens) == (COUNT, COUNT, 10 * COUNT)
     assert part.client.reads == 2  # each file once
+
+
+def test_others_have_their_turn_while_results_are_merged(recorder, add_config, make_job, tmp_path):
+    add_config("http://127.0.0.1:9/v1")
+    count = 3_000
+    part = Part(make_job(count), tmp_path, recorder)
+    gaps = []
+
+    def watch():
+        since = time.process_time()
+        while True:
+            gevent.sleep(0.001)
+            gaps.append(time.process_time() - since)
+            since = time.process_time()
+
+    watching = gevent.spawn(watch)
+    try:
+        part.merge(b"".join(line(index, answer("word " * 200)) for index in range(count)))
+    finally:
+        watching.kill()
+    assert part.row().succeeded == count
+    assert len(gaps) > 5 and max(gaps) < 0.2, "seconds of CPU in which only merging had a turn"
 
 
 def test_lines_that_were_not_run_cost_nothing_and_are_sent_again(part):

@@ -141,6 +141,8 @@ def _is_error(body: bytes) -> bool:
 
 
 def _status(value: Any) -> int:
+    if type(value) is int:
+        return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
