@@ -158,7 +158,13 @@ class JobParts:
     def merge_next(self) -> tuple[bool, PauseReason | None]:
         """Read the results of one part that has ended. Returns what ``send_next`` does."""
         found = self._due((PartState.ENDED,))
-        return (True, self._merge_one(found[0])) if found else (False, None)
+        if not found:
+            return False, None
+        part = found[0]
+        stop = self._usable(part, self._has_maker)
+        if stop is not None:
+            return True, self._unless_others_go_on(part, stop)
+        return True, self._merge_one(part)
 
     # --- several configs ----------------------------------------------------------------------
 
@@ -184,11 +190,16 @@ class JobParts:
         except ConfigurationError as error:
             if self._configs is None:
                 raise
+            self._waits.poll_failed(part, error.text, None)
             return PauseReason("auth", error.text)
 
     def _has_room(self, part: BatchPart) -> None:
         if self._configs is not None:
             self._configs.ended(part.config_id)
+
+    def _has_maker(self, part: BatchPart) -> None:
+        """Raises ConfigurationError where the config of a part cannot be used."""
+        self._maker_of(part.config_id)
 
     def _closes(self, part: BatchPart, stop: PauseReason) -> bool:
         return self._configs is not None and self._configs.close(part.config_id, stop)

@@ -7,6 +7,7 @@ from ..emulators.batch_process import RemoteProvider
 from ..emulators.openai_batches import KEY
 from ..process import flask, served
 from .helpers import both_languages, expect_status
+from .test_access import violations, wider_than_the_window
 
 COUNT = 30
 FAST = {
@@ -36,6 +37,16 @@ def server(instance, provider):
     running.stop()
 
 
+def faults_of(page) -> list:
+    """What breaks accessibility, in both themes, and widths that the page does not fit."""
+    page.emulate_media(reduced_motion="reduce")  # no colour halfway to the other theme
+    found = []
+    for theme in ("light", "dark"):
+        page.evaluate(f"document.documentElement.dataset.bsTheme = '{theme}'")
+        found += violations(page)
+    return found + [width for width in (390, 768, 1024) if wider_than_the_window(page, width)]
+
+
 @both_languages
 def test_from_the_launch_to_merged_results(page, t, questions, provider):
     page.goto("/jobs/new")
@@ -49,6 +60,7 @@ def test_from_the_launch_to_merged_results(page, t, questions, provider):
     expect(page.locator('[data-service="batch"]')).to_have_count(0)
     page.get_by_label(t("Connection"), exact=True).select_option(label="main (gpt-4.1-mini)")
     batch.check()
+    assert faults_of(page) == []
     page.get_by_role("button", name=t.launch(COUNT)).click()
 
     line = page.locator('[data-live="parts"]')
@@ -58,6 +70,7 @@ def test_from_the_launch_to_merged_results(page, t, questions, provider):
     rows = page.locator("#parts [data-part]")
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text("batch_")
+    assert faults_of(page) == []
     provider.set(polls_to_finish=1)
     provider.finish()
     expect_status(page, "completed")

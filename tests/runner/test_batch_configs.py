@@ -55,6 +55,12 @@ def notes(job_id: int) -> str:
         return "\n".join(str(row.detail) for row in rows)
 
 
+def edit(alias: str, **fields) -> None:
+    with connected():
+        config = ApiConfig.get(alias=alias)
+        configs.update(config.id, msgspec.structs.replace(configs.fields_of(config), **fields))
+
+
 def check(job: Job, providers) -> None:
     """Each request has a result, and was paid for once."""
     assert (job.status, job.succeeded) == ("completed", COUNT), notes(job.id)
@@ -122,8 +128,8 @@ def test_open_batches_of_a_revoked_key_wait_for_the_new_one(run, start, wait_for
     assert (job.status, job.status_reason, job.succeeded) == ("paused", "auth", 30)
     with connected():
         assert BatchPart.select().where(BatchPart.state == "open").count() == 3
-        config = ApiConfig.get(alias="test")
-        configs.update(config.id, msgspec.structs.replace(configs.fields_of(config), key=first.key))
+    edit("test", key=first.key)
+    with connected():
         jobs.resume(job_id)
     first.polls = 1
     check(wait_for(job_id, "completed"), providers)
@@ -135,3 +141,21 @@ def test_no_config_is_left(run, start, wait_for, providers):
     job = wait_for(run(Spread.ORDER), "completed", "paused")
     assert (job.status, job.status_reason, job.succeeded) == ("paused", "auth", 0)
     assert all(provider.batches == {} for provider in providers)
+
+
+def test_a_config_whose_batch_api_is_switched_off_is_continued_when_it_is_on(
+    run, start, wait_for, providers
+):
+    first, second = providers
+    first.polls = second.polls = None
+    job_id = run(Spread.WEIGHT, weight=1.0, other=1.0)
+    wait_until(lambda: len(first.batches) == 3 and len(second.batches) == 3)
+    edit("test", batch_api="none")
+    wait_until(lambda: "test takes no batches" in notes(job_id))
+    first.polls = second.polls = 1
+    job = wait_for(job_id, "completed", "paused")
+    assert (job.status, job.succeeded) == ("paused", 30)
+    edit("test", batch_api="")
+    with connected():
+        jobs.resume(job_id)
+    check(wait_for(job_id, "completed", "paused"), providers)

@@ -15,6 +15,7 @@ from simple_batch.store.models import BatchLine, BatchPart, Job, Result
 from ..conftest import wait_until
 from ..emulators import batch_base as base
 from ..emulators.openai_batches import KEY, OpenAIBatches
+from ..process import flask
 
 COUNT, SIZE = 50, 10
 ROOM = 500  # estimated tokens at the provider: two parts
@@ -77,28 +78,39 @@ def check(job: Job, provider: OpenAIBatches) -> None:
         assert all(part.reserved_nano == 0 for part in BatchPart.select())
 
 
-def by_page(client, job_id: int) -> None:
+def by_page(client, instance, job_id: int) -> None:
     page = client.get(f"/jobs/{job_id}").text
     token = page.split('name="csrf_token" value="')[1].split('"')[0]
     answer = client.post(f"/jobs/{job_id}/send_rest_now", data={"csrf_token": token})
     assert answer.status_code == 303
 
 
-@pytest.mark.parametrize("fault", [None, base.CANCEL_500, base.POLL_LOST])
-def test_the_rest_of_a_job_with_parts_of_all_states(job_id, provider, client, wait_for, fault):
+def by_command(client, instance, job_id: int) -> None:
+    ended = flask(instance, "send-rest-now", str(job_id), "--yes")
+    assert ended.returncode == 0, ended.stderr
+    assert f"The rest of job {job_id} is sent now" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("send", "fault"),
+    [(by_page, None), (by_page, base.CANCEL_500), (by_page, base.POLL_LOST), (by_command, None)],
+)
+def test_the_rest_of_a_job_with_parts_of_all_states(
+    job_id, provider, client, instance, wait_for, send, fault
+):
     if fault:
         provider.faults.arm(fault, 3)
-    by_page(client, job_id)
+    send(client, instance, job_id)
     check(wait_for(job_id, "completed", "paused"), provider)
 
 
 def test_a_cap_holds_for_the_rest_and_a_higher_one_lets_it_go_on(
-    job_id, provider, client, wait_for
+    job_id, provider, client, instance, wait_for
 ):
     cap = 25 * CALL
     with connected():
         Job.update(spend_cap=cap).where(Job.id == job_id).execute()
-    by_page(client, job_id)
+    by_page(client, instance, job_id)
     job = wait_for(job_id, "completed", "paused")
     assert (job.status, job.status_reason) == ("paused", "spend_cap")
     assert job.cost_nano <= cap
