@@ -98,7 +98,7 @@ def _beside_targets(name: str, row: dict) -> list[str]:
     if name == PAUSED:
         return [f"{row['calls']} calls until it pauses (target: {MOST_CALLS} at most)"]
     if name == DEMO:
-        speed = f"{row['per_s']:.0f}/s, {row['used']:.0%} of its own pace"
+        speed = f"{row['per_s']:.0f}/s, {row['used']:.0%} of the pace of its endpoint"
         return [f"{speed} (target: {DEMO_TARGET:.0%})"]
     target = ROWS[name]
     found = []
