@@ -1,8 +1,10 @@
 """make bench: prints its figures and appends them to bench/results/.
 
-python -m bench [--quick] [PART ...]      parts: overhead tls streams databases embeddings width finding
-                                          faults caches cluster_limits growth pages files batches batch_api
-                                          cluster
+python -m bench [--quick] [--only TEXT] [PART ...]
+    parts: overhead tls streams databases embeddings width finding faults limits caches cluster_limits growth
+           pages files batches batch_api cluster
+
+With --only (repeatable) the parts faults and limits measure the rows whose names contain the text.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from .caches import caches
 from .cluster import cluster
 from .faults import faults
 from .files import files
+from .limited_jobs import limits
 from .pages import pages
 from .processes import ROOT
 from .shared_limits import cluster_limits
@@ -35,7 +38,8 @@ FULL = {
     "databases": lambda: databases(20_000, 2),
     "width": lambda: width(20_000, 2_000, 5_000, 1.0),
     "finding": lambda: finding(240.0),
-    "faults": lambda: faults(12_000, 300),
+    "faults": lambda only=(): faults(12_000, 300, only),
+    "limits": lambda only=(): limits(240.0, only=only),
     "caches": lambda: caches(3_000, 2.0),
     "cluster_limits": lambda: cluster_limits(120.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
@@ -45,6 +49,7 @@ FULL = {
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
     "cluster": lambda: cluster(16_000, [1, 2, 4], 1.0),
 }
+ROWS_BY_NAME = {"faults", "limits"}  # parts whose rows can be chosen
 QUICK = {
     "overhead": lambda: overhead(300),
     "tls": lambda: overhead_tls(300),
@@ -53,7 +58,8 @@ QUICK = {
     "databases": lambda: databases(200, 1),
     "width": lambda: width(200, 50, 100, 0.1),
     "finding": lambda: finding(11.0),
-    "faults": lambda: faults(300, 30),
+    "faults": lambda only=(): faults(300, 30, only),
+    "limits": lambda only=(): limits(11.0, True, only),
     "caches": lambda: caches(200, 0.2),
     "cluster_limits": lambda: cluster_limits(11.0),
     "growth": lambda: growth([100, 300], 2_000),
@@ -69,17 +75,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(FULL))
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it works")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="rows of faults and limits")
     options = parser.parse_args()
     unknown = set(options.parts) - set(FULL)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if options.only and not (options.parts and set(options.parts) <= ROWS_BY_NAME):
+        parser.error("--only is for the parts faults and limits: name them")
     # thousands of connections, here and in every process started from here
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     parts = QUICK if options.quick else FULL
     found = {"machine": machine()}
     for name in options.parts or parts:
-        found[name] = parts[name]()
+        found[name] = parts[name](options.only) if options.only else parts[name]()
         getattr(report, name)(found[name])
     if not options.quick:
         folder = ROOT / "bench" / "results"

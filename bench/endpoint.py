@@ -3,7 +3,7 @@
     python -m bench.endpoint [--delay S] [--tls CERT KEY] [--limit KIND | --faults KIND]
 
 It answers every request with a completion of about 600 bytes (as 63 events where a stream is asked for), and /v1/embeddings with a vector of 256
-numbers for each input. With a limit (rpm, tpm, concurrency, changing: bench/limits.py) it refuses
+numbers for each input. With a limit (bench/limits.py) it refuses
 calls beyond it, and GET /stats returns the calls allowed and received. With faults (bench/faults.py) it
 fails a share of its calls.
 """
@@ -15,8 +15,8 @@ import random
 import ssl
 import time
 
-from .faults import CUT, FAULTS, Faults
-from .limits import LIMITS, Meter
+from .faults import ALL_FAULTS, CUT, Faults
+from .limits import LATENCIES, LIMITS, SPREAD_S, STRAYS, Meter
 
 ANSWER = json.dumps(
     {
@@ -36,6 +36,9 @@ ANSWER = json.dumps(
 ).encode()
 REFUSAL = json.dumps(
     {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}
+).encode()
+FAILURE = json.dumps(
+    {"error": {"message": "The server had an error", "type": "server_error", "code": None}}
 ).encode()
 VECTOR = json.dumps([0.0123456789] * 256)
 HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -85,7 +88,8 @@ def _failure(status: int, retry_after_s: float | None) -> bytes:
     head = b"HTTP/1.1 %d Failed\r\nContent-Type: application/json\r\n" % status
     if retry_after_s is not None:
         head += b"Retry-After: %g\r\n" % retry_after_s
-    return head + b"Content-Length: %d\r\n\r\n" % len(REFUSAL) + REFUSAL
+    body = REFUSAL if status == 429 else FAILURE
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 class Protocol(asyncio.Protocol):
@@ -93,6 +97,7 @@ class Protocol(asyncio.Protocol):
 
     delay = 0.0
     meter: Meter | None = None
+    latency_s, strays = SPREAD_S, 0.0  # of a metered call
     faults: Faults | None = None
     counts = {"good": 0, "faults": 0, "seconds": 0.0}
     began = 0.0
@@ -136,8 +141,11 @@ class Protocol(asyncio.Protocol):
 
     def _metered(self):
         later = asyncio.get_running_loop().call_later
-        seconds = random.uniform(0.2, 0.8)
-        if self.meter.admit(seconds):
+        seconds = random.uniform(*self.latency_s)
+        if random.random() < self.strays:
+            self.meter.stray()
+            later(0.02, self._write, REFUSED)
+        elif self.meter.admit(seconds):
             later(seconds, self._ended)
         else:
             later(0.02, self._write, REFUSED)
@@ -176,13 +184,15 @@ async def main():
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--tls", nargs=2)
     parser.add_argument("--limit", choices=sorted(LIMITS))
-    parser.add_argument("--faults", choices=FAULTS)
+    parser.add_argument("--faults", choices=ALL_FAULTS)
     parser.add_argument("--seconds", type=float, default=120.0)
     options = parser.parse_args()
     Protocol.delay = options.delay
-    Protocol.faults = FAULTS.get(options.faults)
+    Protocol.faults = ALL_FAULTS.get(options.faults)
     if options.limit:
         Protocol.meter = Meter(LIMITS[options.limit](options.seconds))
+        Protocol.latency_s = LATENCIES.get(options.limit, SPREAD_S)
+        Protocol.strays = STRAYS.get(options.limit, 0.0)
     context = None
     if options.tls:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -14,16 +14,16 @@ FIRST_S = 10.0  # not measured: the time to find the limit
 class Rate:
     """Units per second by a schedule [(from second, rate)]; ``cost`` units a call."""
 
-    def __init__(self, schedule, cost=1):
-        self.schedule, self.cost = schedule, cost
-        self.level, self.at = HELD_S * schedule[0][1], 0.0
+    def __init__(self, schedule, cost=1, held=None):
+        self.schedule, self.cost, self.held = schedule, cost, held
+        self.level, self.at = held or HELD_S * schedule[0][1], 0.0
 
     def rate(self, at):
         return [rate for start, rate in self.schedule if start <= at][-1]
 
     def admit(self, at):
         rate = self.rate(at)
-        self.level = min(HELD_S * rate, self.level + (at - self.at) * rate)
+        self.level = min(self.held or HELD_S * rate, self.level + (at - self.at) * rate)
         self.at = at
         if self.level < self.cost:
             return False
@@ -62,7 +62,13 @@ class Concurrency:
         return self.most * (end - start) / mean_s
 
 
+SPREAD_S = (0.2, 0.8)
+LATENCIES = {"one": (0.5, 0.5), "three": (0.3, 0.4)}  # seconds of a call, where not SPREAD_S
+STRAYS = {"rpm_strays": 0.02}  # the share of calls that is refused at random besides
 LIMITS = {
+    "rpm_strays": lambda seconds: Rate([(0, 10)]),
+    "one": lambda seconds: Concurrency(1),
+    "three": lambda seconds: Rate([(0, 3 / 60)], held=3),
     "rpm": lambda seconds: Rate([(0, 10)]),
     "tpm": lambda seconds: Rate([(0, 1000)], TOKENS_PER_CALL),
     "concurrency": lambda seconds: Concurrency(20),
@@ -75,6 +81,8 @@ class Meter:
 
     def __init__(self, limit):
         self.limit = limit
+        self.strays = self.good = 0  # calls refused at random; answers
+        self.seconds = 0.0  # until the last answer
         self.began = None
         self.admitted, self.refused, self.busy_s = [], [], 0.0
         self.running = self.most = 0  # calls at a time
@@ -91,22 +99,32 @@ class Meter:
             self.most = max(self.most, self.running)
         return good
 
+    def stray(self):
+        """A call is refused at random, whatever the limit."""
+        self.began = self.began or time.monotonic()
+        self.strays += 1
+
     def ended(self):
+        self.good += 1
+        self.seconds = time.monotonic() - self.began
         self.running -= 1
         self.limit.ended()
 
     def stats(self):
         """Counts since the first call; ``used`` and ``allowed`` leave out its first seconds."""
         if self.began is None:
-            return {"at": 0.0}
+            return {"at": 0.0, "good": 0}
         at = time.monotonic() - self.began
         mean_s = self.busy_s / max(1, len(self.admitted))
         used = sum(t >= FIRST_S for t in self.admitted)
-        calls = len(self.admitted) + len(self.refused)
+        calls = len(self.admitted) + len(self.refused) + self.strays
         return {
             "at": at,
             "calls": calls,
             "refused": len(self.refused),
+            "strays": self.strays,
+            "good": self.good,
+            "seconds": self.seconds,
             "most": self.most,
             "used": used,
             "allowed": self.limit.allowed(FIRST_S, at, mean_s),

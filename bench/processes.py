@@ -67,9 +67,10 @@ def program(
     embed: int = 0,
     root: Path = ROOT,
     stream: str = "never",
+    ceilings: tuple[str, ...] = (),
 ):
     """The program (of the checkout ``root``) with a job of ``count`` requests that starts now."""
-    job_id = prepare(folder, base_url, count, concurrency, embed, root)
+    job_id = prepare(folder, base_url, count, concurrency, embed, root, ceilings)
     command = [sys.executable, "-m", "bench.run_job", folder, str(job_id), stream, ca]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -96,6 +97,7 @@ def prepare(
     concurrency: int | None,
     embed: int = 0,
     root: Path = ROOT,
+    ceilings: tuple[str, ...] = (),
 ) -> int:
     """Create a held job of ``count`` requests with the commands that users type; returns its id."""
     path = Path(folder) / "requests.jsonl"
@@ -108,7 +110,7 @@ def prepare(
                 asked["body"] = {"model": "bench", "input": content}
             file.write(json.dumps(asked) + "\n")
     width = ("--concurrency", str(concurrency)) if concurrency else ()
-    add = ("add-config", "bench", "--base-url", base_url, "--model", "bench", *width)
+    add = ("add-config", "bench", "--base-url", base_url, "--model", "bench", *width, *ceilings)
     flask(folder, *add, root=root)
     packs = ("--inputs-per-call", str(embed)) if embed else ()
     done = flask(

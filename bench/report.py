@@ -1,5 +1,7 @@
 """Prints the figures."""
 
+from .limited_jobs import DEMO, DEMO_TARGET, MOST_CALLS, PAUSED, ROWS
+
 
 def overhead(part: dict) -> None:
     print(f"\nOverhead: {part['count']:,} requests, 100 in flight, endpoint without delay")
@@ -77,10 +79,40 @@ def finding(part: dict) -> None:
 def faults(part: dict) -> None:
     print(f"\nFaults: {part['count']:,} requests, 200 in flight, 300 to 400 ms, no limit")
     tools = ("simple_batch", "before", "aiohttp-retries", "openai")
-    print(f"{'':44}" + "".join(f"{tool:>20}" for tool in tools))
+    print(f"{'':44}{'target':>10}" + "".join(f"{tool:>20}" for tool in tools))
     for name, row in part["rows"].items():
-        print(f"{name:44}" + "".join(f"{_of_ideal(row, tool):>20}" for tool in tools))
-    print(f"(The last two rows: seconds for {part['quick_count']} requests of 50 ms.)")
+        target = f"≤ {row['target']:g} s" if row["quick"] else f"≥ {row['target']:.0%}"
+        print(f"{name:44}{target:>10}" + "".join(f"{_of_ideal(row, tool):>20}" for tool in tools))
+    print(f"(Rows with seconds: {part['quick_count']} requests of 50 ms.)")
+
+
+def limits(part: dict) -> None:
+    print(
+        f"\nJobs on limits that they do not know: {part['seconds']:.0f} s, or as long as they take"
+    )
+    for name, row in part["rows"].items():
+        print(f"{name:44}{'; '.join(_beside_targets(name, row))}")
+
+
+def _beside_targets(name: str, row: dict) -> list[str]:
+    if name == PAUSED:
+        return [f"{row['calls']} calls until it pauses (target: {MOST_CALLS} at most)"]
+    if name == DEMO:
+        speed = f"{row['per_s']:.0f}/s, {row['used']:.0%} of the pace of its endpoint"
+        return [f"{speed} (target: {DEMO_TARGET:.0%})"]
+    target = ROWS[name]
+    found = []
+    if target.used is not None:
+        used = "–" if row["used"] is None else f"{row['used']:.1%}"
+        found.append(f"{used} used (target: {target.used:.0%})")
+    if target.refused is not None:
+        found.append(f"{row['refused']:.2%} refused (target: {target.refused:.0%} at most)")
+    if target.most_refused is not None:
+        refused = f"{row['number_refused']} of {row['calls']} refused"
+        found.append(f"{refused} (target: {target.most_refused} at most)")
+    if target.seconds is not None:
+        found.append(f"{row['seconds']:.0f} s (target: {target.seconds:.0f} s at most)")
+    return found
 
 
 def caches(part: dict) -> None:

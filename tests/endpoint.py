@@ -128,7 +128,8 @@ class MisbehavingEndpoint:
         self.in_flight = self.most_in_flight = 0
         self.bodies: list[dict] = []
         self.heads: list[str] = []
-        self._server = StreamServer(("127.0.0.1", port), self._serve)
+        # a connection that finds no place is tried again by TCP after a second
+        self._server = StreamServer(("127.0.0.1", port), self._serve, backlog=1024)
         self._server.start()
 
     @property

@@ -42,7 +42,7 @@ _TIME_OF_DAY = re.compile(
 _HAN, _KANA = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[\u3040-\u30ff]")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|[。！？；\n]")
 _ABOUT_WAITING = re.compile(
-    r"\b(?:re-?try|try|wait|again|come back|back ?off|resets?|renew\w*|available|resum\w+|cool\w*|"
+    r"\b(?:re-?try|try|wait|again|come back|back in|back ?off|resets?|renew\w*|available|resum\w+|cool\w*|"
     r"next|another|more|left|remaining|closes?|opens?|ends?|replenish\w*|refill\w*|regain\w*|restored?|lifted|later|until|r[ée]essay\w+|erneut|nouveau|nuevo|intent\w+|warten|attend\w+)"
     r"|重[试試]|再[试試]|再試行|等待|恢[复復]|稍[后後]|重置|다시|재시도",
     re.IGNORECASE,

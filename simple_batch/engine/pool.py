@@ -66,7 +66,7 @@ class Pool:
         self._breaker = Breaker()
         guard = guard or GuardPolicy(0, 0)
         self._guard = FailureGuard(guard)
-        self._start_limit = StartLimit(guard.first)
+        self._start_limit = StartLimit(guard.first, guard.later if guard.first else 0)
         self._adjuster = adjuster
         self._parameters = ParameterGuard()
         self.outages: OutageDetector | None = None  # if watch_outages was called
@@ -289,7 +289,7 @@ class Pool:
 
     def _may_start(self) -> bool:
         """Whether one more request may be tried (start_limit.py)."""
-        if self._start_limit.ended:
+        if not self._start_limit.holds:
             return True
         alike = self._guard.alike
         silent = not len(self._guard) and not any(call.attempts for call in self._calls)
@@ -311,9 +311,16 @@ class Pool:
             structure=self._structure,
             outages=self.outages,
             tier_fallback=self._tier_fallback,
-            called=self.on_called,
+            called=self._note_call,
             adjuster=self._adjuster,
         )
+
+    def _note_call(self, index: int, answered: bool) -> None:
+        if self._start_limit.called(answered):
+            self._start_parts()
+            self._ended.set()
+        if self.on_called is not None:
+            self.on_called(index, answered)
 
     # --- one request, or a pack -------------------------------------------------------------
 
@@ -353,7 +360,7 @@ class Pool:
 
     def _start_parts(self) -> None:
         """Start the parts of packs, the smallest first; while nothing was answered, few at a time."""
-        while self._parts_left and (self._start_limit.ended or len(self._parts) < PARTS):
+        while self._parts_left and (not self._start_limit.holds or len(self._parts) < PARTS):
             part = self._parts_left.pop()
             self._parts.add(part)
             self._start(part, None)
@@ -382,9 +389,9 @@ class Pool:
     def _note_end(self, result: RequestResult) -> None:
         """A request has ended for its own reasons, unless another endpoint may take it."""
         elsewhere = self.on_held is not None and result.cause in ELSEWHERE
-        if not self._start_limit.ended and not (elsewhere and result.outcome is None):
-            self._start_limit.ended = True
+        if (result.outcome is not None or not elsewhere) and self._start_limit.end():
             self._start_parts()
+            self._ended.set()
 
     def _hold_back(self, call: RetryingCall, result: RequestResult) -> bool:
         """Hold a failed request back if the failure may be that of the whole job, or of an outage."""

@@ -18,7 +18,7 @@ _SCALE = {"k": 1_000, "K": 1_000, "M": 1_000_000}
 _LIMIT = re.compile(
     r"(?<![a-z])(?:"
     r"limit(?:ed)?|max(?:imum)?|most|more than|allow\w*|quota|cap(?:acity|ped)?|"
-    r"ceiling|budget|threshold|up to|permitted|exceeds?|over|above|larger than|at least|"
+    r"ceiling|budget|bucket|holds?|threshold|up to|permitted|exceeds?|over|above|larger than|at least|"
     r"(?:less|fewer|smaller|lower|shorter) than|must be|<=?|supports?|can (?:take|handle|process|accept)|"
     r"greater than|under|below|(?:only|just) \w+ up to|per[ -]minute|tpm"
     r")|上限|限制|最多|最大|不超过|超过|超出|配额",

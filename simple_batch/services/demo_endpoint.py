@@ -27,6 +27,7 @@ DIMENSIONS = 16  # of an embedding where the request names none
 MOST_DIMENSIONS = 4_096
 MOST_INPUTS = 2_048
 _PAUSE = 0.01  # between two events of a stream, as a share of the latency
+BACKLOG = 1024  # connections: one that finds no place is tried again by TCP after a second
 _HARMFUL = {"violence": r"\b(kill|attack|bomb)\b|杀|炸", "hate": r"\bhate\b|仇恨"}
 # A picture of one pixel.
 _PNG = (
@@ -81,7 +82,9 @@ class DemoEndpoint:
         self.calls: Counter[str] = Counter()
         self.stats: Counter[int] = Counter()
         self.bodies: list[dict] = []
-        self._server = WSGIServer((host, port), self._serve, log=None, error_log=None)
+        self._server = WSGIServer(
+            (host, port), self._serve, backlog=BACKLOG, log=None, error_log=None
+        )
         self._server.start()
         self.host, self.port = host, self._server.server_port
 

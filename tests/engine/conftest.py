@@ -37,6 +37,7 @@ class Bench:
         packer=None,
         answers=None,
         width=100,
+        guard=None,
     ):
         self.outcomes, self.loose, self.dropped = [], {}, []
         self.structure = structure
@@ -52,6 +53,7 @@ class Bench:
             record_attempts=self._keep,
             structure=structure,
             packer=packer,
+            guard=guard,
         )
         self.pool._rng = random.Random(1)
 

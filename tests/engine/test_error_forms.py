@@ -299,6 +299,7 @@ CHINA = moment(8 * 3600 + 1800, "%Y-%m-%d %H:%M:%S")
         ({"retry_count": 5, "max_retries": 3, "available": 500, "wait_list": 4}, None),
         ({"message": "Quota will be replenished in 03:12:05."}, 11_525),
         ({"message": "You may make another request in 12 s"}, 12),
+        ({"message": "The zorbloks are asleep, back in 12s"}, 12),
         ({"message": "Rate limited for 14 more seconds"}, 14),
         ({"message": "Limit reached, 3 min left"}, 180),
         ({"message": "The request timed out after 600 seconds, please try again later"}, None),

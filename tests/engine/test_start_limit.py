@@ -7,7 +7,7 @@ from gevent.event import Event
 
 from simple_batch.core.domain import EMBEDDINGS, Defaults, RequestStatus
 from simple_batch.engine.encoder import Encoder
-from simple_batch.engine.failure_guard import FailureGuard, GuardPolicy
+from simple_batch.engine.failure_guard import GuardPolicy
 from simple_batch.engine.governor import Governor
 from simple_batch.engine.packing import RequestPacker
 from simple_batch.engine.parameter_adjuster import ParameterAdjuster
@@ -36,8 +36,8 @@ SHARED_FAULTS = {
 
 
 def run_at(bench, endpoint, concurrency, count=3000):
-    run = bench(endpoint, governor=Governor(concurrency=concurrency), width=concurrency)
-    run.pool._guard = FailureGuard(GuardPolicy())
+    governor = Governor(concurrency=concurrency)
+    run = bench(endpoint, governor=governor, width=concurrency, guard=GuardPolicy())
     return run, run.run(count)
 
 
@@ -98,8 +98,8 @@ def test_a_parameter_that_is_left_out_costs_a_few_refusals(bench):
 def test_packs_that_all_fail_are_taken_apart_a_few_at_a_time(bench, error, concurrency):
     body = b'{"input":"question"}'
     with MisbehavingEndpoint(error) as endpoint:
-        run = bench(endpoint, governor=Governor(concurrency=concurrency), packer=RequestPacker(64))
-        run.pool._guard = FailureGuard(GuardPolicy())
+        governor, packer = Governor(concurrency=concurrency), RequestPacker(64)
+        run = bench(endpoint, governor=governor, packer=packer, guard=GuardPolicy())
         stop = run.run(requests=(request(n, body=body, url=EMBEDDINGS) for n in range(20_000)))
         assert stop.reason == "same_failure"
         assert run.outcomes == []
@@ -131,9 +131,37 @@ def test_a_failure_of_one_request_ends_the_limit(bench):
         assert endpoint.most_in_flight > 40
 
 
+def test_it_holds_again_when_nothing_is_answered_any_more(bench):
+    """The requests that are open are tried on, and no others are."""
+    answers = [e.ok()] * 20
+
+    def answer(connection):
+        gevent.sleep(0.02)
+        connection.sendall(
+            answers.pop() if answers else e.error(500, "the flux capacitor has melted")
+        )
+
+    with MisbehavingEndpoint(answer) as endpoint:
+        _run, stop = run_at(bench, endpoint, 60)
+        assert stop.reason == "same_failure"
+        assert len({body["messages"][0]["content"] for body in endpoint.bodies}) <= 110
+
+
+def test_it_holds_again_after_as_many_failures_as_decide():
+    limit = StartLimit(10, 50)
+    assert limit.end()
+    assert not any(limit.called(False) for _ in range(49))
+    assert limit.allows(500, 0, False)
+    limit.called(False)
+    assert not limit.allows(50, 0, False)
+    assert limit.allows(49, 0, False)
+    assert limit.called(True)
+    assert limit.allows(500, 0, False)
+
+
 def test_the_limit_grows_while_a_model_thinks():
     now = [0.0]
-    limit = StartLimit(10, lambda: now[0])
+    limit = StartLimit(10, clock=lambda: now[0])
     assert limit.allows(9, 0, True)
     assert not limit.allows(10, 0, True)
     now[0] = 2 * GROWS_EVERY_S

@@ -147,6 +147,19 @@ def test_a_job_waits_only_if_all_its_endpoints_are_away(start, add_config, make_
         assert (job.succeeded, job.failed) == (300, 0)
 
 
+@pytest.mark.parametrize(
+    "error", [e.error(400, "no zorbloks left"), e.error(500, "灵石已尽"), e.error(401, "wrong key")]
+)
+def test_a_fault_of_all_costs_few_calls_at_a_high_concurrency(
+    start, add_config, make_job, wait_for, error
+):
+    with MisbehavingEndpoint(error) as endpoint:
+        add_config(endpoint.base_url, concurrency=500)
+        job = wait_for(make_job(600), "paused")
+        assert job.failed == 0
+        assert job.attempts == endpoint.calls <= 48
+
+
 def test_requests_that_fail_alike_pause_the_job_and_stay_pending(
     start, client, add_config, make_job, wait_for
 ):
