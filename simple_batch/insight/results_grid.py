@@ -203,7 +203,7 @@ def _plan(job: Job, query: GridQuery, columns: Columns) -> _Plan:
             sql, bound = _with_keys(sql, bound, keys, "k")
             order = grid_order.by_keys(job, sorted_by, sql, bound, down)
         else:
-            order = _in_file_order(job, sql, bound, keys, down)
+            order = _in_file_order(job, wanted, keys, down)
         plan = _Plan(order, preparing)
     plan.preparing = preparing
     if not query.conditions:
@@ -244,15 +244,18 @@ def _with_keys(
 
 
 def _in_file_order(
-    job: Job, sql: str, bound: Sequence, keys: Sequence[tuple[int, Condition]], down: bool
+    job: Job, wanted: RequestFilter, keys: Sequence[tuple[int, Condition]], down: bool
 ) -> Order:
+    sql, bound = wanted.on_results()
     if keys:
         (column_id, first), *others = keys
         on_keys, values = first.on_keys("k")
         sql, more = _with_keys(f" AND {on_keys}{sql}", [*values, *bound], others, "k")
-        return grid_order.by_key_condition(job, column_id, sql, more, down)
+        is_single = first.single_key is not None and not others and not bound
+        return grid_order.by_key_condition(job, column_id, sql, more, down, is_single)
     if sql:
-        return grid_order.by_results(job, sql, bound, down)
+        one = wanted.only_status or wanted == RequestFilter(cause=wanted.cause)
+        return grid_order.by_results(job, sql, bound, down, one)
     return grid_order.by_index(job, down)
 
 
