@@ -90,6 +90,7 @@ def message(settings: Settings, job: Job, to: str, event_id: str) -> EmailMessag
     if job.status_detail:
         lines.append(translated(job.status_detail, _))
     if settings.PUBLIC_URL:
-        lines.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}")
+        page = "/results" if job.succeeded else ""
+        lines.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}{page}")
     mail.set_content("\n\n".join(lines) + "\n")
     return mail

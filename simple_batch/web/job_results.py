@@ -18,7 +18,7 @@ from ..store.grid_columns import Columns
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
-from . import grid_view
+from . import grid_view, labels
 from .grid_view import GridView
 from .job import common
 from .labels import translated
@@ -108,6 +108,7 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "request_urls": url_for("job_requests.index", job_id=job_id),
         "request_query": urlencode(asked.wanted.to_args()),
         "numeric": grid_view.NUMERIC,
+        "listed": grid_view.LISTED,
         "cell_text": grid_view.cell_text,
         "is_cut": grid_view.is_cut,
     }
@@ -120,12 +121,13 @@ def _values_of(job_id: int, asked: _Asked) -> dict[str, Any] | None:
 
 
 def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
-    if name not in asked.columns.own:
+    listed = [*asked.columns.own, *grid_view.LISTED]
+    if name not in listed:
         raise InvalidInput(
             translatable(
                 "values=%(name)r: use one of %(allowed)s.",
                 name=name[:80],
-                allowed=", ".join(asked.columns.own)[:500] or "–",
+                allowed=", ".join(listed)[:500],
             ),
             "values",
         )
@@ -136,13 +138,20 @@ def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
         "values": found
         and [
             {
-                "label": grid_view.value_label(one.value),
-                "text": grid_view.text_of(one.value),
+                "label": _value_label(name, one.value),
+                "change": grid_view.filter_by(name, one.value),
                 "count": one.count,
             }
             for one in found
         ],
     }
+
+
+def _value_label(name: str, value: Any) -> str:
+    if name != "outcome":
+        return grid_view.value_label(value)
+    code = value or RequestStatus.PENDING
+    return str(labels.OUTCOMES.get(code) or labels.STATUSES.get(code, code))
 
 
 @blueprint.get("/jobs/<int:job_id>/results/values")

@@ -250,6 +250,10 @@ def test_the_values_of_a_column_are_links_that_filter(client, table):
     assert counts == ["2", "3", "1"]
     for (url, _), expected in zip(listed, ([2, 3], [1, 5, 6], [4]), strict=True):
         assert shown(client, table, url.replace("&amp;", "&").partition("?")[2]) == expected
+    for name, expected in (("outcome", [[4], [1, 2, 3, 5, 6]]), ("config", [[1, 2, 3, 4, 5, 6]])):
+        menu = client.get(f"/jobs/{table}/results/values?values={name}").text
+        urls = re.findall(r'value-item" href="[^"?]*\?([^"]+)"', menu)
+        assert [shown(client, table, url.replace("&amp;", "&")) for url in urls] == expected
     menu = client.get(f"/jobs/{table}/results/values?values=col.stars").text
     assert "<html" not in menu
     assert re.findall(r'"clamp">([^<]+)', menu) == ["1", "5", "10", "n/a", "(empty)"]
@@ -276,7 +280,13 @@ def test_programs_get_the_rows_as_json_with_whole_values(client, table):
         *("sort=nothing", "cols=nothing", "w=answer", "w=answer:x", "per=7", "h=XL", "wrap=2"),
         *("after=%21", "after=WzBd", "before=WzAsMSwyLDMsNCw1XQ", "after=99999999999999999999"),
         *("col.nothing=1", "field.x~=1", "col.stars>=x", "empty=answer", "status=x", "min_ms=x"),
-        *("values=answer", "rows=x", "rows=1-99999999", "col.review~=" + "x" * 501),
+        *(
+            "values=answer",
+            "rows=x",
+            "rows=1-99999999",
+            "rows=" + "9" * 19,
+            "col.review~=" + "x" * 501,
+        ),
     ],
 )
 def test_a_malformed_parameter_is_named(client, table, name):
