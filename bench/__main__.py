@@ -2,7 +2,7 @@
 
 python -m bench [--quick] [--only TEXT] [PART ...]
     parts: overhead tls streams databases embeddings width finding faults limits caches cluster_limits growth
-           pages files batches batch_api cluster
+           pages grid files batches batch_api cluster
 
 With --only (repeatable) the parts faults and limits measure the rows whose names contain the text.
 """
@@ -22,6 +22,7 @@ from .caches import caches
 from .cluster import cluster
 from .faults import faults
 from .files import files
+from .grid import grid
 from .limited_jobs import limits
 from .pages import pages
 from .processes import ROOT
@@ -44,6 +45,7 @@ FULL = {
     "cluster_limits": lambda: cluster_limits(120.0),
     "growth": lambda: growth([1_000, 10_000, 100_000, 1_000_000], 1_000_000),
     "pages": lambda: pages(1_000_000, 300_000),
+    "grid": lambda: grid(1_000_000, 300_000),
     "files": lambda: files([100_000, 1_000_000]),
     "batches": lambda: batches([10_000, 1_000_000]),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
@@ -64,6 +66,7 @@ QUICK = {
     "cluster_limits": lambda: cluster_limits(11.0),
     "growth": lambda: growth([100, 300], 2_000),
     "pages": lambda: pages(2_000, 2_000),
+    "grid": lambda: grid(2_000, 4_000),
     "files": lambda: files([2_000]),
     "batches": lambda: batches([500, 2_000]),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),

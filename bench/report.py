@@ -165,6 +165,15 @@ def pages(part: dict) -> None:
     print(f"requests per second meanwhile: {part['requests_per_s']:,.0f}")
 
 
+def grid(part: dict) -> None:
+    print(f"\nResults grid of a job of {part['rows']:,} requests while another runs")
+    for name, took in part["ms"].items():
+        target = part["targets_ms"].get(name)
+        mark = f"   (mark: {target})" if target else ""
+        print(f"  {name:36}{took:8.1f} ms, at worst {part['worst_ms'][name]:8.1f}{mark}")
+    print(f"sort keys of two columns built in {part['keys_s']:.0f} s")
+
+
 def files(part: dict) -> None:
     print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
     for name in ("import", "table", "export"):

@@ -157,13 +157,13 @@ def _pending(job: Job, down: bool = False) -> Segment:
     )
 
 
-def by_results(job: Job, conditions: str, bound: Sequence, down: bool) -> Order:
+def by_results(job: Job, conditions: str, bound: Sequence, down: bool, by_an_index: bool) -> Order:
     """Requests whose results match, in the order of the file. ``conditions`` is SQL on a result
-    ``x``."""
+    ``x``; ``by_an_index``: an index finds the matching ones in this order."""
     rows = Segment(
         f"FROM result x WHERE x.job_id = ?{conditions}", (job.id, *bound), ("x.idx",), down
     )
-    return Order((rows,), job.total > LARGE)
+    return Order((rows,), not by_an_index and job.total > LARGE)
 
 
 def by_result_column(
@@ -179,7 +179,7 @@ def by_result_column(
     ]
     if unfinished:
         segments.append(_pending(job))
-    return Order(tuple(segments), job.total > LARGE)
+    return Order(tuple(segments), bool(conditions) and job.total > LARGE)
 
 
 def by_keys(job: Job, column_id: int, conditions: str, bound: Sequence, down: bool) -> Order:
@@ -187,19 +187,21 @@ def by_keys(job: Job, column_id: int, conditions: str, bound: Sequence, down: bo
     on them, and on a result ``x`` where there is one."""
     table, values = _keys(job, column_id, conditions, bound)
     columns = ("k.kind", "k.number", "k.text", "k.idx")
+    is_large = bool(conditions) and job.total > LARGE
     if not down:
-        return Order((Segment(table, values, columns),), job.total > LARGE)
+        return Order((Segment(table, values, columns),), is_large)
     filled = Segment(f"{table} AND k.kind < {EMPTY}", values, columns, True)
     empty = Segment(f"{table} AND k.kind = {EMPTY}", values, ("k.idx",))
-    return Order((filled, empty), job.total > LARGE)
+    return Order((filled, empty), is_large)
 
 
 def by_key_condition(
-    job: Job, column_id: int, conditions: str, bound: Sequence, down: bool
+    job: Job, column_id: int, conditions: str, bound: Sequence, down: bool, by_an_index: bool
 ) -> Order:
-    """Requests whose sort keys ``k`` match, in the order of the file."""
+    """Requests whose sort keys ``k`` match, in the order of the file; see by_results."""
     table, values = _keys(job, column_id, conditions, bound)
-    return Order((Segment(table, values, ("k.idx",), down),), job.total > LARGE)
+    rows = Segment(table, values, ("k.idx",), down)
+    return Order((rows,), not by_an_index and job.total > LARGE)
 
 
 def _keys(job: Job, column_id: int, conditions: str, bound: Sequence) -> tuple[str, tuple]:

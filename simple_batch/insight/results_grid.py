@@ -26,6 +26,7 @@ from .summary import live_of, pending
 
 LOOK_S = 0.25  # that a page looks for rows that match
 LOOKED_AT = 2_000  # rows at a time, at most
+ANSWERS = 200  # where their answers are read
 COUNTED = 10_000
 MOST_VALUES = 20
 _LIVE = (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING)
@@ -139,6 +140,8 @@ def _find(
     there are more."""
     found: list[Position] = []
     size, end = query.per + 1, time.monotonic() + LOOK_S
+    reads_answers = any(columns.source_of(it.column).of_result for it in query.conditions)
+    most = max(size, ANSWERS if reads_answers else LOOKED_AT)
     while True:
         candidates = order.next_positions(position, size, backward)
         fit = matching(job, columns, [place.index for place in candidates], query.conditions)
@@ -150,7 +153,7 @@ def _find(
         position = candidates[-1]
         if time.monotonic() > end:
             return found, position, False
-        size = min(4 * size, LOOKED_AT)
+        size = min(4 * size, most)
 
 
 def _searched(
@@ -203,7 +206,7 @@ def _plan(job: Job, query: GridQuery, columns: Columns) -> _Plan:
             sql, bound = _with_keys(sql, bound, keys, "k")
             order = grid_order.by_keys(job, sorted_by, sql, bound, down)
         else:
-            order = _in_file_order(job, sql, bound, keys, down)
+            order = _in_file_order(job, wanted, keys, down)
         plan = _Plan(order, preparing)
     plan.preparing = preparing
     if not query.conditions:
@@ -244,15 +247,18 @@ def _with_keys(
 
 
 def _in_file_order(
-    job: Job, sql: str, bound: Sequence, keys: Sequence[tuple[int, Condition]], down: bool
+    job: Job, wanted: RequestFilter, keys: Sequence[tuple[int, Condition]], down: bool
 ) -> Order:
+    sql, bound = wanted.on_results()
     if keys:
         (column_id, first), *others = keys
         on_keys, values = first.on_keys("k")
         sql, more = _with_keys(f" AND {on_keys}{sql}", [*values, *bound], others, "k")
-        return grid_order.by_key_condition(job, column_id, sql, more, down)
+        is_single = first.single_key is not None and not others and not bound
+        return grid_order.by_key_condition(job, column_id, sql, more, down, is_single)
     if sql:
-        return grid_order.by_results(job, sql, bound, down)
+        one = wanted.only_status or wanted == RequestFilter(cause=wanted.cause)
+        return grid_order.by_results(job, sql, bound, down, one)
     return grid_order.by_index(job, down)
 
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from ..core.clock import give_way
 from ..core.context import Vault
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
@@ -96,22 +95,22 @@ class _KeyBuilder:
     """Builds the sort keys of columns of results, in steps."""
 
     def __init__(self):
-        self._busy = False
+        self._rest_s = IDLE_S
         self.task = PeriodicTask(
             self._step,
-            lambda: REST_S if self._busy else IDLE_S,
+            lambda: self._rest_s,
             partial(log_failure, log, "the values of a column cannot be sorted"),
             rest_s=AFTER_FAILURE_S,
         )
 
     def _step(self) -> None:
-        """One step for each column that is wanted."""
-        busy, self._busy = False, False
+        """One step for the column that was used last; half of the time is left to others."""
+        began, self._rest_s = time.monotonic(), IDLE_S
         with connected():
             for column_id in column_keys.behind():
-                busy |= column_keys.build_step(column_id)
-                give_way()
-        self._busy = busy
+                if column_keys.build_step(column_id):
+                    self._rest_s = max(REST_S, time.monotonic() - began)
+                    break
 
 
 class _OutcomeFill:

@@ -45,7 +45,8 @@ def lines(settings: Settings, job: Job, _: Callable[[str], str]) -> list[str]:
     if job.status_detail:
         found.append(translated(job.status_detail, _))
     if settings.PUBLIC_URL:
-        found.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}")
+        page = "/results" if job.succeeded else ""
+        found.append(f"{settings.PUBLIC_URL.rstrip('/')}/jobs/{job.id}{page}")
     return found
 
 

@@ -17,7 +17,7 @@ from .grid_columns import Columns
 from .models import GridColumn, Job, database, lock_job
 from .sort_key import SortKey, key_of
 
-STEP_S = 0.03  # of work in a step: while it writes, all greenlets of the process stand still
+STEP_S = 0.02  # of work in a step: while it writes, all greenlets of the process stand still
 STEP = 2_000  # rows of a step, at most
 LARGE_STEP = 50  # where answers or requests are read, to begin with
 AT_ONCE_S = 0.25  # that a page waits for the keys of a small job

@@ -610,6 +610,18 @@ class GridKey(BaseModel):
         indexes = ((("column", "kind", "number", "text", "idx"), False),)
 
 
+class SavedView(BaseModel):
+    """A view of results under a name: of one job, or of all jobs with the same ``columns`` (JSON
+    array of names) for one user."""
+
+    user = ForeignKeyField(User, null=True, on_delete="CASCADE")  # null: saved without a login
+    job = ForeignKeyField(Job, null=True, on_delete="CASCADE")
+    columns = TextField()
+    name = TextField()
+    query = TextField()  # of the results page
+    created_at = BigIntegerField()
+
+
 class ApiFile(BaseModel):
     """A file of the Batch API: an upload, or the results of a job (``part``: output or error), which
     are written out when they are asked for."""
@@ -831,6 +843,7 @@ ALL = (
     TextIndex,
     GridColumn,
     GridKey,
+    SavedView,
     ApiFile,
     IdempotencyKey,
     Delivery,

@@ -1,6 +1,7 @@
 """Which requests of a job are meant besides a filter of their results: conditions on columns, and
 single requests."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from .grid_columns import MAX_ANSWER, Columns
 from .models import Job
 
 MAX_ROWS = 20_000  # single requests
+_RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -63,10 +65,8 @@ class Matcher:
 def _ranges(text: str) -> set[int]:
     found: set[int] = set()
     for part in filter(None, text.split(",")):
-        first, dash, last = part.partition("-")
-        if not (first.isascii() and first.isdigit()) or (
-            dash and not (last.isascii() and last.isdigit())
-        ):
+        found_range = _RANGE.fullmatch(part)
+        if found_range is None:
             raise InvalidInput(
                 translatable(
                     "rows=%(rows)r: give the indices of requests, for example 17-40,52.",
@@ -74,7 +74,8 @@ def _ranges(text: str) -> set[int]:
                 ),
                 "rows",
             )
-        begin, end = int(first[:19]), int((last or first)[:19])
+        begin = int(found_range[1])
+        end = int(found_range[2] or begin)
         if end - begin >= MAX_ROWS or len(found) > MAX_ROWS:
             raise _too_many()
         found.update(range(begin, end + 1))

@@ -6,6 +6,7 @@ import msgspec
 from flask_babel import lazy_gettext as _
 
 from ..core import content
+from ..core.domain import Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..store.grid_columns import CELL, FIELD, Columns, text_of
@@ -38,6 +39,7 @@ TITLES = {
 NUMERIC = frozenset(
     {"cost", "latency", "first_token", "tokens_in", "tokens_out", "attempts", "code"}
 )
+LISTED = ("outcome", "config")  # columns whose values are filters of results
 _SHOWN_BEHIND = ("outcome", "cost", "latency")
 
 
@@ -105,6 +107,18 @@ def cell_text(value: Any) -> str:
 def is_cut(value: Any) -> bool:
     """Whether a cell does not have the whole value."""
     return len(text_of(value)) > LONGEST
+
+
+def filter_by(name: str, value: Any) -> dict[str, str | None]:
+    """The URL parameters of the requests with this value, and without other filters of the column."""
+    if name == "config":
+        return {"config": value}
+    if name == "outcome":
+        is_outcome = value in set(Outcome)
+        status = None if is_outcome else value or RequestStatus.PENDING.value
+        return {"outcome": value if is_outcome else None, "status": status}
+    text = text_of(value)
+    return {name: text, "empty": None} if text.strip() else {name: None, "empty": name}
 
 
 def value_label(value: Any) -> str:

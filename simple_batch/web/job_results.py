@@ -1,22 +1,27 @@
 """The results of a job as a grid: its page, the same rows as JSON, and the values of a column."""
 
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
 
 from .. import insight
 from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from ..services import configs, jobs
+from ..core.request_input import Parameters
+from ..services import configs, jobs, result_views
 from ..store import column_condition
 from ..store.grid_columns import Columns
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
-from . import grid_view
+from . import grid_view, labels
 from .grid_view import GridView
 from .job import common
+from .labels import translated
 
 blueprint = Blueprint("job_results", __name__)
 
@@ -24,12 +29,13 @@ blueprint = Blueprint("job_results", __name__)
 class _Asked:
     """What the URL asks for: filter, conditions on columns, view."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, args: MultiDict[str, str] | None = None):
+        args = request.args if args is None else args
         self.columns = Columns(job)
-        self.wanted = RequestFilter.parse(request.args)
-        self.conditions = column_condition.parse(request.args, self.columns)
-        self.view = GridView.parse(request.args, self.columns)
-        self.sort = request.args.get("sort") or "index"
+        self.wanted = RequestFilter.parse(args)
+        self.conditions = column_condition.parse(args, self.columns)
+        self.view = GridView.parse(args, self.columns)
+        self.sort = args.get("sort") or "index"
 
     @property
     def query(self) -> insight.GridQuery:
@@ -57,11 +63,12 @@ class _Asked:
 @blueprint.get("/jobs/<int:job_id>/results")
 def index(job_id: int):
     """The grid with the filters, order and columns of the URL; with ``fragment`` only the table."""
-    asked = _Asked(jobs.get(job_id))
+    job = jobs.get(job_id)
+    asked = _Asked(job)
     page = insight.grid_page(job_id, asked.query, asked.view.cols)
     context = _context(job_id, asked, page)
     if request.args.get("fragment"):
-        return render_template("job/results_table.html", **common(job_id), **context)
+        return render_template("job/results_table.html", job=job, **context)
     return render_template(
         "job/results.html",
         tab="results",
@@ -72,6 +79,8 @@ def index(job_id: int):
         heights=grid_view.HEIGHTS,
         configs=configs.list_all(),
         values_of=_values_of(job_id, asked),
+        views=result_views.listed(job),
+        query=urlencode(asked.args, doseq=True),
         **common(job_id),
         **context,
     )
@@ -95,8 +104,11 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "here": here,
         "indexed": jobs.index_text(job_id) if asked.wanted.q else 1.0,
         "columns": asked.columns,
-        "title_of": grid_view.title,
+        "titles": {name: grid_view.title(name) for name in asked.columns.by_name},
+        "request_urls": url_for("job_requests.index", job_id=job_id),
+        "request_query": urlencode(asked.wanted.to_args()),
         "numeric": grid_view.NUMERIC,
+        "listed": grid_view.LISTED,
         "cell_text": grid_view.cell_text,
         "is_cut": grid_view.is_cut,
     }
@@ -109,12 +121,13 @@ def _values_of(job_id: int, asked: _Asked) -> dict[str, Any] | None:
 
 
 def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
-    if name not in asked.columns.own:
+    listed = [*asked.columns.own, *grid_view.LISTED]
+    if name not in listed:
         raise InvalidInput(
             translatable(
                 "values=%(name)r: use one of %(allowed)s.",
                 name=name[:80],
-                allowed=", ".join(asked.columns.own)[:500] or "–",
+                allowed=", ".join(listed)[:500],
             ),
             "values",
         )
@@ -125,13 +138,20 @@ def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
         "values": found
         and [
             {
-                "label": grid_view.value_label(one.value),
-                "text": grid_view.text_of(one.value),
+                "label": _value_label(name, one.value),
+                "change": grid_view.filter_by(name, one.value),
                 "count": one.count,
             }
             for one in found
         ],
     }
+
+
+def _value_label(name: str, value: Any) -> str:
+    if name != "outcome":
+        return grid_view.value_label(value)
+    code = value or RequestStatus.PENDING
+    return str(labels.OUTCOMES.get(code) or labels.STATUSES.get(code, code))
 
 
 @blueprint.get("/jobs/<int:job_id>/results/values")
@@ -168,3 +188,35 @@ def rows(job_id: int):
             "preparing": page.preparing,
         }
     )
+
+
+@blueprint.post("/jobs/<int:job_id>/results/views")
+def save_view(job_id: int):
+    """Keep the query of the form under a name, for this job or, with ``all_jobs``, for all with these
+    columns."""
+    job = jobs.get(job_id)
+    given = parse_qsl(request.form.get("query", "")[: 2 * result_views.LONGEST_QUERY])
+    asked = _Asked(job, Parameters(given))
+    for_all = request.form.get("all_jobs") == "1"
+    try:
+        view = result_views.save(job, request.form.get("name", ""), asked.args, for_all)
+    except InvalidInput as error:
+        flash(translated(error), "warning")
+    else:
+        flash(_("View “%(name)s” saved.", name=view.name), "success")
+    return redirect(url_for("job_results.index", job_id=job_id, **asked.args), 303)
+
+
+@blueprint.post("/jobs/<int:job_id>/results/views/<int:view_id>")
+def change_view(job_id: int, view_id: int):
+    """Give a view the name in the form, or delete it."""
+    job = jobs.get(job_id)
+    try:
+        if request.form.get("action") == "delete":
+            view = result_views.delete(job, view_id)
+            flash(_("View “%(name)s” deleted.", name=view.name), "success")
+        else:
+            result_views.rename(job, view_id, request.form.get("name", ""))
+    except InvalidInput as error:
+        flash(translated(error), "warning")
+    return redirect(url_for("job_results.index", job_id=job_id), 303)

@@ -7,7 +7,7 @@ const sheet = new CSSStyleSheet();
 const widths = new Map(); // by column, those that were chosen
 const heads = () => [...document.querySelectorAll("#results thead th")];
 
-// In a style sheet apart: rows that are loaded later have the widths as well.
+// In a style sheet: rows that are loaded later have the widths as well.
 function apply() {
   const table = document.getElementById("results");
   heads().forEach((head, place) => {
@@ -82,6 +82,11 @@ function carryWidths() {
     link.href = url;
   }, true);
   document.addEventListener("submit", ({ target: form }) => {
+    if (form.id === "save-view") {
+      const url = new URL(location.href);
+      for (const name of ["open", "after", "before", "values"]) url.searchParams.delete(name);
+      form.elements.query.value = url.search.slice(1);
+    }
     if (form.method !== "get") return;
     for (const old of form.querySelectorAll("input[name=w]")) old.remove();
     for (const text of new URL(location.href).searchParams.getAll("w")) {

@@ -85,7 +85,7 @@ ENDPOINTS = {
     "form of a job": (
         "job_settings.index job_settings.save job_actions.change job_actions.delete "
         "job_actions.new_job_of job_actions.retry job_actions.send_again "
-        "job_actions.sent"
+        "job_actions.sent job_results.save_view job_results.change_view"
     ),
     "work": (
         "new_job.start new_job.upload jobs_list.bulk saved_templates.new saved_templates.rename "
@@ -124,6 +124,7 @@ VALUES = {
     "action": "pause",
     "name": "latency",
     "filename": "css/app.css",
+    "view_id": 1,
     "model": "test",
     "provider": "custom",
 }

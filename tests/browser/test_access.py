@@ -23,6 +23,8 @@ PAGES = (
     "/configs/1",
     "/jobs/1",
     "/jobs/2",
+    "/jobs/1/results",
+    "/jobs/1/results?sort=-latency&h=M&values=&status=failed",
     "/jobs/1/requests",
     "/jobs/1/requests?status=failed&min_ms=1",
     "/jobs/1/requests/0",
@@ -121,7 +123,7 @@ def test_shortcuts(demo, t):
     expect(demo.locator("#shortcuts")).to_contain_text(t("next, previous request"))
     demo.keyboard.press("Escape")
     expect(demo.locator("#shortcuts")).to_be_hidden()
-    demo.keyboard.press("2")
+    demo.keyboard.press("3")
     demo.wait_for_url("**/requests")
     demo.keyboard.press("/")
     demo.keyboard.type("photo?")

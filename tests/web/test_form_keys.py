@@ -21,6 +21,8 @@ from . import hostile
 LINE = '{"messages": [{"role": "user", "content": "a question"}]}\n'
 # forms that need no key: they create nothing, end in the same state, or remove their object
 REPEATABLE = {
+    "job_results.change_view",
+    "job_results.save_view",
     "access.remove_token",
     "access.remove_webhook",
     "access.revoke_token",

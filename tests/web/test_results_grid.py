@@ -13,10 +13,11 @@ from simple_batch.services import job_creation, jobs
 from simple_batch.store import column_keys, results
 from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
-from simple_batch.store.models import GridColumn, GridKey, Job, Result
+from simple_batch.store.models import GridColumn, GridKey, Job, Result, SavedView
 
+from ..auth.conftest import log_in  # noqa: F401 (fixture)
 from ..store.test_results import recorded
-from .test_pages import post
+from .test_pages import post, token
 
 T = 1_700_000_000_000
 SCHEMA = {
@@ -249,6 +250,10 @@ def test_the_values_of_a_column_are_links_that_filter(client, table):
     assert counts == ["2", "3", "1"]
     for (url, _), expected in zip(listed, ([2, 3], [1, 5, 6], [4]), strict=True):
         assert shown(client, table, url.replace("&amp;", "&").partition("?")[2]) == expected
+    for name, expected in (("outcome", [[4], [1, 2, 3, 5, 6]]), ("config", [[1, 2, 3, 4, 5, 6]])):
+        menu = client.get(f"/jobs/{table}/results/values?values={name}").text
+        urls = re.findall(r'value-item" href="[^"?]*\?([^"]+)"', menu)
+        assert [shown(client, table, url.replace("&amp;", "&")) for url in urls] == expected
     menu = client.get(f"/jobs/{table}/results/values?values=col.stars").text
     assert "<html" not in menu
     assert re.findall(r'"clamp">([^<]+)', menu) == ["1", "5", "10", "n/a", "(empty)"]
@@ -275,7 +280,13 @@ def test_programs_get_the_rows_as_json_with_whole_values(client, table):
         *("sort=nothing", "cols=nothing", "w=answer", "w=answer:x", "per=7", "h=XL", "wrap=2"),
         *("after=%21", "after=WzBd", "before=WzAsMSwyLDMsNCw1XQ", "after=99999999999999999999"),
         *("col.nothing=1", "field.x~=1", "col.stars>=x", "empty=answer", "status=x", "min_ms=x"),
-        *("values=answer", "rows=x", "rows=1-99999999", "col.review~=" + "x" * 501),
+        *(
+            "values=answer",
+            "rows=x",
+            "rows=1-99999999",
+            "rows=" + "9" * 19,
+            "col.review~=" + "x" * 501,
+        ),
     ],
 )
 def test_a_malformed_parameter_is_named(client, table, name):
@@ -343,3 +354,50 @@ def test_few_columns_keep_their_keys_and_none_outlives_its_job(three_columns, cl
         while not job_rows.delete_rows_step(table):
             pass
         assert GridKey.select().count() == GridColumn.select().count() == 0
+
+
+def test_a_view_is_saved_opened_renamed_and_deleted(client, table, add_config, make_job):
+    query = "col.stars=5&sort=-field.score&cols=col.review&cols=field.score&h=L&after=1&nonsense=1"
+    path = f"/jobs/{table}/results"
+    saved = post(client, f"{path}/views", name="  five stars ", query=query, all_jobs="1")
+    assert "View “five stars” saved." in client.get(saved.headers["Location"]).text
+    post(client, f"{path}/views", name="mine", query="status=failed")
+    page = client.get(path).text
+    views = dict(re.findall(r'href="[^"?]*/results\?([^"]*)">((?:five stars|mine))<', page))
+    assert {
+        name: shown(client, table, url.replace("&amp;", "&")) for url, name in views.items()
+    } == {
+        "five stars": [1, 5],
+        "mine": [4],
+    }
+    [kept] = [url for url, name in views.items() if name == "five stars"]
+    assert "after" not in kept and "nonsense" not in kept and "h=L" in kept
+    other = make_job(1)  # it has other columns
+    assert "five stars" not in client.get(f"/jobs/{other}/results").text
+
+    post(client, f"{path}/views", name="mine", query="status=succeeded")  # replaced
+    with connected():
+        ids = {view.name: view.id for view in SavedView.select()}
+    assert set(ids) == {"five stars", "mine"}
+    post(client, f"{path}/views/{ids['mine']}", name="good ones")
+    assert 'status=succeeded">good ones<' in client.get(path).text
+    assert post(client, f"/jobs/{other}/results/views/{ids['mine']}", name="x").status_code == 404
+    post(client, f"{path}/views/{ids['five stars']}", action="delete")
+    post(client, f"{path}/views", name="", query="")
+    assert post(client, f"{path}/views", name="bad", query="sort=x&cols=nothing").status_code == 400
+    with connected():
+        assert [view.name for view in SavedView.select()] == ["good ones"]
+
+
+def test_a_view_for_all_jobs_belongs_to_its_user(app, people, table, log_in):  # noqa: F811
+    with connected():
+        Job.update(user=people["otto"]).execute()
+    otto, anna = log_in("otto"), log_in("anna")
+    path = f"/jobs/{table}/results"
+    for name, all_jobs in (("for otto", "1"), ("for the job", "")):
+        data = {"csrf_token": token(otto, path), "name": name, "query": "h=L", "all_jobs": all_jobs}
+        assert otto.post(f"{path}/views", data=data).status_code == 303
+    assert "for otto" in otto.get(path).text
+    page = anna.get(path).text
+    assert "for the job" in page
+    assert "for otto" not in page
