@@ -79,6 +79,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0041_batch_tokens",
         "0042_spend_needed",
         "0043_grid_keys",
+        "0044_saved_views",
         "0045_relearn",
         "0046_webhook_format",
     ]
