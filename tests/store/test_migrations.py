@@ -4,6 +4,7 @@ all pages, exports and figures work with the old rows."""
 import json
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import peewee
 import pytest
@@ -164,6 +165,26 @@ def _plain(kind: str, name: str):
     return T if name.endswith("_at") else 1 if name.endswith("_id") else 0
 
 
+def content(path, vault) -> frozenset:
+    """All that the tables hold, with secrets in plain text; of users, whose times and passwords differ
+    with each start, only names and roles."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE name != 'schema_migration'"
+        ).fetchall()
+        found = set(tables)
+        for (name,) in [(name,) for name, sql in tables if sql and sql.startswith("CREATE TABLE")]:
+            chosen = {"user": "name, role", "audit": "count(*)"}.get(name, "*")
+            rows = connection.execute(f'SELECT {chosen} FROM "{name}"')
+            columns = [column for column, *_ in rows.description]
+            found |= {(name, *map(partial(_plain_text, vault), columns, row)) for row in rows}
+    return frozenset(found)
+
+
+def _plain_text(vault, column: str, value):
+    return vault.decrypt(value) if column.endswith("_encrypted") and value else value
+
+
 def counts(path) -> dict[str, int]:
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -176,9 +197,16 @@ def counts(path) -> dict[str, int]:
         }
 
 
+@pytest.fixture(scope="module")
+def looked_at() -> set[frozenset]:
+    """Contents of migrated databases that figures and pages were right for. Most steps change none of the
+    rows, so that the databases before and after them become the same one."""
+    return set()
+
+
 @pytest.mark.skipif(postgres.CHOSEN, reason="no older step was ever on PostgreSQL")
 @pytest.mark.parametrize("step", STEPS)
-def test_a_filled_database_of_every_step_is_taken_up(step, overrides, instance):
+def test_a_filled_database_of_every_step_is_taken_up(step, overrides, instance, looked_at):
     instance.mkdir()
     path = instance / "simple_batch.db"
     old = peewee.SqliteDatabase(str(path), pragmas=PRAGMAS)
@@ -193,10 +221,13 @@ def test_a_filled_database_of_every_step_is_taken_up(step, overrides, instance):
     try:
         after = counts(path)
         assert {name: after[name] for name in before} == before
-        _figures_are_right()
+        held = content(path, open_vault(instance))
         client = app.test_client()
         assert send(client, "admin", "long enough").status_code == 303
-        _pages_answer(client)
+        if held not in looked_at:
+            _figures_are_right()
+            _pages_answer(client)
+            looked_at.add(held)
     finally:
         app.extensions["simple_batch"].close()
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -27,6 +27,7 @@ class Program:
         self.folder = Path(folder)
         self._settings = {"LOG_DIR": "", "LOG_LEVEL": "ERROR", **settings}
         self.server: Server | None = None
+        self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> "Program":
         create_app(INSTANCE_PATH=str(self.folder), **self._settings)
@@ -69,8 +70,22 @@ class Program:
             ).id
 
     def rows(self, query: str, *values) -> list[tuple]:
-        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection:
+        if self._connection is not None:
+            return self._connection.execute(query, values).fetchall()
+        with contextlib.closing(self._connected()) as connection:
             return connection.execute(query, values).fetchall()
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.database, timeout=10)
+
+    @contextlib.contextmanager
+    def kept_connection(self) -> Iterator[None]:
+        """All that ``rows`` asks meanwhile goes over one connection."""
+        with contextlib.closing(self._connected()) as self._connection:
+            try:
+                yield
+            finally:
+                self._connection = None
 
     def write(self, query: str, *values) -> None:
         with connected():
