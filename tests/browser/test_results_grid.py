@@ -66,6 +66,10 @@ def test_rows_are_read_selected_and_copied_by_keys(demo, t):
     page.locator("#select-matching").click()
     expect(page.locator("#selected-count")).to_have_text(t("%(n)s selected", n="60"))
     page.get_by_role("button", name=t("Clear selection")).click()
+    rows(page).nth(4).get_by_role("checkbox").check()
+    rows(page).nth(8).locator("td").last.click(modifiers=["Shift"])
+    expect(page.locator("#selected-count")).to_have_text(t("%(n)s selected", n="5"))
+    page.get_by_role("button", name=t("Clear selection")).click()
     expect(page.locator("#selected-form")).to_be_hidden()
 
 
