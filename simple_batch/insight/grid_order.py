@@ -47,12 +47,15 @@ class Position(msgspec.Struct, frozen=True):
 
 class Segment(msgspec.Struct, frozen=True):
     """A part of an order: what it selects from, the columns that it is sorted by (the last is the
-    index), and the direction. Directions of all columns are the same, so that one index serves."""
+    index), and the direction. Directions of all columns are the same, so that one index serves.
+    ``start`` is a condition on where the segment begins: behind a row of it that is implied, and said
+    twice it would be looked up in the index instead of the row."""
 
     table: str  # FROM … WHERE …, with its conditions
     bound: tuple
     columns: tuple[str, ...]
     descending: bool = False
+    start: str = ""
 
     def next_rows(
         self, after: tuple | None, limit: int, backward: bool, is_large: bool
@@ -60,10 +63,10 @@ class Segment(msgspec.Struct, frozen=True):
         """The values of the columns of the next rows, behind the given ones."""
         down = self.descending != backward
         listed = ", ".join(self.columns)
-        behind = ""
+        behind = self.start if after is None or backward else ""
         if after is not None:
             marks = ", ".join("?" * len(self.columns))
-            behind = f" AND ({listed}) {'<' if down else '>'} ({marks})"
+            behind += f" AND ({listed}) {'<' if down else '>'} ({marks})"
         order = ", ".join(f"{column} {'DESC' if down else 'ASC'}" for column in self.columns)
         query = f"SELECT {listed} {self.table}{behind} ORDER BY {order} LIMIT ?"
         values = (*self.bound, *(after or ()), limit)
@@ -190,7 +193,7 @@ def by_keys(job: Job, column_id: int, conditions: str, bound: Sequence, down: bo
     is_large = bool(conditions) and job.total > LARGE
     if not down:
         return Order((Segment(table, values, columns),), is_large)
-    filled = Segment(f"{table} AND k.kind < {EMPTY}", values, columns, True)
+    filled = Segment(table, values, columns, True, f" AND k.kind < {EMPTY}")
     empty = Segment(f"{table} AND k.kind = {EMPTY}", values, ("k.idx",))
     return Order((filled, empty), is_large)
 

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple, TypedDict
 
 from ..core.json_pieces import with_breaks
 from ..store.column_condition import Condition
-from ..store.grid_columns import Columns
+from ..store.grid_columns import MAX_ANSWER, Columns
 from ..store.models import Job, database
 from .request_table import JOIN, status_of
 from .summary import live_of
 
 _FIXED = (  # of _Fixed
-    "r.idx, r.custom_id, x.status, x.cause, x.http_status, x.message, x.outcome, x.estimated"
+    "r.idx, r.custom_id, x.status, x.cause, x.http_status, x.message, x.outcome, x.estimated, "
+    f"CASE WHEN length(x.response) >= {MAX_ANSWER} THEN 1 END"
 )
 
 
@@ -27,6 +28,7 @@ class _Fixed(NamedTuple):
     message: str | None
     outcome: str | None
     estimated: int | None
+    too_long: int | None
 
 
 class GridRow(TypedDict):
@@ -41,6 +43,7 @@ class GridRow(TypedDict):
     message: str
     outcome: str | None  # of Outcome
     estimated: bool  # the tokens, and so the cost
+    too_long: bool  # the answer: the grid does not read it, so it and its fields have no value
     values: dict[str, Any]
 
 
@@ -64,6 +67,7 @@ def _row(fixed: _Fixed, values: dict[str, Any], live: dict) -> GridRow:
         "message": fixed.message or "",
         "outcome": fixed.outcome,
         "estimated": bool(fixed.estimated),
+        "too_long": bool(fixed.too_long),
         "values": values,
     }
 

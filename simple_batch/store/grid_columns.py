@@ -5,6 +5,7 @@ A column is named as URLs name it: ``col.<name>`` is a column of the table that 
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +22,11 @@ _FITTING = (
 )
 _header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
 _list = msgspec.json.Decoder(list).decode
+
+
+@lru_cache(maxsize=64)  # compiling one takes longer than reading a page of rows
+def _schema(text: str) -> Schema:
+    return Schema(msgspec.json.decode(text))
 
 
 class Source(NamedTuple):
@@ -95,7 +101,7 @@ class Columns:
             self._add("prompt", "prompt")
         self._add("answer", "answer")
         if job.schema:
-            self._add_fields(msgspec.json.decode(job.schema))
+            self._add_fields(_schema(job.schema))
         for name in _OURS:
             self._add(name, name)
 
@@ -107,9 +113,7 @@ class Columns:
         for place, name in enumerate(names):
             self._add(f"{CELL}{name}", "cells", _at(place))
 
-    def _add_fields(self, document: dict) -> None:
-        schema = Schema(document)
-
+    def _add_fields(self, schema: Schema) -> None:
         def fields(response: bytes | None) -> dict:
             found = schema.json_of(response) if response else None
             return found.value if found is not None and isinstance(found.value, dict) else {}

@@ -30,10 +30,15 @@
     const text = words.wordEnded.replace("{name}", words.name).replace("{status}", word);
     document.title = `${mark} ${text}`;
     const toast = document.getElementById("toast");
-    toast.querySelector(".toast-body").textContent = text;
+    const results = document.querySelector('.job-tabs a[href$="/results"]');
+    const link = Object.assign(document.createElement("a"), { href: results.href, textContent: results.textContent });
+    toast.querySelector(".toast-body").replaceChildren(`${text} · `, link);
     bootstrap.Toast.getOrCreateInstance(toast, { delay: 10000 }).show();
     button.hidden = true;
     if (localStorage.getItem(WANTED) === "1" && "Notification" in window && Notification.permission === "granted")
-      new Notification("Simple Batch", { body: text, tag: `job-${words.job}` });
+      new Notification("Simple Batch", { body: text, tag: `job-${words.job}` }).onclick = () => {
+        focus();
+        location.href = results.href;
+      };
   });
 })();

@@ -49,12 +49,16 @@ function key(event) {
 function click(event) {
   const row = event.target.closest("tr");
   const link = event.target.closest("a, button, input, summary, label");
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest(".select-cell")) return;
+  if (event.ctrlKey || event.metaKey || event.target.closest(".select-cell")) return;
+  if (event.shiftKey && !link) return selection.toggle(row, true);
   if ((link && !link.closest(".number-cell")) || String(getSelection())) return;
   event.preventDefault();
   row.focus({ preventScroll: true });
   drawer.open(indexOf(row));
 }
+
+// a click with Shift selects rows, not their text
+const keepText = (event) => { if (event.shiftKey && !event.target.closest("a, input")) event.preventDefault(); };
 
 prepare();
 columns.begin();
@@ -64,3 +68,4 @@ loadOnScroll();
 document.addEventListener("keydown", key);
 document.addEventListener("resultsrows", prepare);
 body()?.addEventListener("click", click);
+body()?.addEventListener("mousedown", keepText);

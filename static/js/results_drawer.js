@@ -1,6 +1,6 @@
 // The drawer of the results grid: one request at the right; it walks through the rows, also into the next page.
 
-import { all, byIndex, indexOf, more, say } from "./results_rows.js";
+import { all, box, byIndex, indexOf, more, say } from "./results_rows.js";
 
 const drawer = document.getElementById("drawer");
 const content = document.getElementById("drawer-content");
@@ -73,7 +73,7 @@ export function begin() {
     shown = null;
     store(null);
     for (const old of all()) old.classList.remove("current");
-    row?.focus({ preventScroll: true });
+    (row || box())?.focus({ preventScroll: true });
   });
   drawer.addEventListener("click", (event) => { if (event.target === drawer) drawer.close(); });
   document.getElementById("drawer-close").addEventListener("click", () => drawer.close());

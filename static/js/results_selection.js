@@ -1,6 +1,6 @@
 // Selected rows of the results grid: by keys and clicks, what can be done with them, and copies of them.
 
-import { all, body, byIndex, indexOf, part, say } from "./results_rows.js";
+import { all, body, indexOf, part, say } from "./results_rows.js";
 
 const form = document.getElementById("selected-form");
 const count = document.getElementById("selected-count");
@@ -158,5 +158,3 @@ export function begin() {
   document.addEventListener("resultsrows", show);
   show();
 }
-
-export { byIndex };

@@ -50,9 +50,13 @@ def test_rows_are_read_selected_and_copied_by_keys(demo, t):
     page.keyboard.press("Shift+X")
     expect(page.locator("#selected-count")).to_have_text(t("%(n)s selected", n="3"))
     expect(page.locator("#selected-form")).to_be_in_viewport()
+    cell = rows(page).nth(1).locator("td[data-label] > div").first
+    cell.evaluate("cell => { cell.textContent = 'a\\tb \"c\"\\nd'; }")
     page.keyboard.press("Control+c")
     expect(news).to_have_text(t("Copied %(n)s rows", n="3"))
-    copied = page.evaluate("navigator.clipboard.readText()").split("\n")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert '\t"a\tb ""c""\nd"\t' in text  # a cell, as spreadsheets read it
+    copied = text.replace("\nd", "").split("\n")
     numbers = [rows(page).nth(n).locator(".number-cell").inner_text() for n in range(3)]
     assert [line.split("\t")[0] for line in copied] == numbers
     indices = [int(number) - 1 for number in numbers]
@@ -61,6 +65,10 @@ def test_rows_are_read_selected_and_copied_by_keys(demo, t):
     assert len(table) == len(indices)
     page.locator("#select-matching").click()
     expect(page.locator("#selected-count")).to_have_text(t("%(n)s selected", n="60"))
+    page.get_by_role("button", name=t("Clear selection")).click()
+    rows(page).nth(4).get_by_role("checkbox").check()
+    rows(page).nth(8).locator("td").last.click(modifiers=["Shift"])
+    expect(page.locator("#selected-count")).to_have_text(t("%(n)s selected", n="5"))
     page.get_by_role("button", name=t("Clear selection")).click()
     expect(page.locator("#selected-form")).to_be_hidden()
 

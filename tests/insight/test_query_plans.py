@@ -80,3 +80,19 @@ def test_failures_are_counted_without_reading_them(job, plans):
     causes = insight.summary(job)["errors"]
     assert causes == [{"cause": "timeout", "count": 2}, {"cause": "server_error", "count": 1}]
     assert any("COVERING INDEX result_job_id_cause_idx" in plan for plan in plans)
+
+
+@pytest.mark.parametrize(
+    ("sort", "range_"),
+    [
+        ("cost", "(kind,number,text,idx)>"),
+        ("-cost", "(kind,number,text,idx)<"),
+        ("latency", "(latency_ms,idx)>"),
+        ("-latency", "(latency_ms,idx)<"),
+    ],
+)
+def test_a_later_page_of_the_grid_begins_in_an_index(job, plans, sort, range_):
+    first = insight.grid_page(job, insight.GridQuery(sort=sort, per=2), ["cost"])
+    plans.clear()
+    insight.grid_page(job, insight.GridQuery(sort=sort, per=2, after=first.next), ["cost"])
+    assert any("COVERING INDEX" in plan and range_ in plan for plan in plans)

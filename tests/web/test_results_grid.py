@@ -115,6 +115,14 @@ def test_the_columns_are_those_of_the_table_the_answer_and_its_fields(client, ta
     assert "<html" not in fragment
 
 
+def test_an_answer_that_is_too_long_for_a_cell_says_so(client, table):
+    body = {"choices": [{"message": {"content": "x" * 200_000}, "finish_reason": "stop"}]}
+    with connected():
+        Result.update(response=json.dumps(body).encode()).where(Result.idx == 2).execute()
+    assert client.get(f"/jobs/{table}/results").text.count("Too long for a cell.") == 1
+    assert client.get(f"/jobs/{table}/results.json?rows=2").json["rows"][0]["too_long"]
+
+
 def test_chat_files_show_the_last_message_of_the_user(client, add_config, make_job):
     add_config("http://127.0.0.1:9/v1")
     job_id = make_job(3)
