@@ -62,7 +62,8 @@ class BatchRun:
         self._deadline = deadline
         self._configs = configs
         self._passed_over = 0  # configs, as seen last
-        self._divides_again = False
+        # what was being planned when a process ended does not wait for the other parts
+        self._plans_at_once = True
         self._ask_once = job.ask_once
         self._rest_now = job.rest_now_at is not None
         self._withdrawn = False
@@ -245,7 +246,7 @@ class BatchRun:
             self._passed_over = self._configs.changes
             self._planner.abandon()
             self._parts.release_closed()
-            self._plannable = self._divides_again = True
+            self._plannable = self._plans_at_once = True
 
     def _may_plan(self) -> bool:
         """Whether to cut the next part. Requests that came back wait for the other parts, unless
@@ -263,8 +264,8 @@ class BatchRun:
             return True
         self._plannable = False
         self._sink.flush()
-        waits = not self._divides_again and self._parts.others_under_way()
-        self._divides_again = False
+        waits = not self._plans_at_once and self._parts.others_under_way()
+        self._plans_at_once = False
         return self._left() >= (MANY if waits else 1)
 
     def _left(self) -> int:

@@ -464,6 +464,26 @@ def test_a_part_that_was_planned_before_a_crash_is_cut_again(
     agrees(job_id)
 
 
+def test_what_a_restart_left_in_no_part_does_not_wait_for_open_parts(
+    app, batch_job, provider, started, wait_for
+):
+    provider.held = True
+    job_id = batch_job(6)
+    started()
+    with connected():
+        wait_until(lambda: batch_parts.of_job(job_id, (PartState.OPEN,)))
+    app.extensions["simple_batch"].stop(2)
+    with connected():  # as if planning had come so far
+        BatchLine.delete().where(BatchLine.idx >= 4).execute()
+    started()
+    with connected():
+        wait_until(lambda: len(batch_parts.of_job(job_id, (PartState.OPEN,))) == 2)
+    assert provider.batches()[-1]["lines"] == ["r4", "r5"]
+    provider.held = False
+    assert wait_for(job_id, "completed").succeeded == 6
+    agrees(job_id)
+
+
 def test_a_paused_job_sends_nothing_new_and_gets_the_results_of_open_parts(
     batch_job, provider, started, wait_for
 ):

@@ -207,7 +207,7 @@ def test_what_a_program_copies_is_no_command(client, add_config, make_job):
     add_config("http://127.0.0.1:9/v1/'$(id)'`y`")
     job_id = make_job(1)
     shown = client.get(f"/jobs/{job_id}/requests/0").text
-    curl = re.search(r'<pre\s+id="as-curl">(.*?)</pre>', shown, re.DOTALL)[1]
+    curl = re.search(r'<pre\s+id="as-curl"[^>]*>(.*?)</pre>', shown, re.DOTALL)[1]
     for entity, char in (("&#39;", "'"), ("&#34;", '"'), ("&amp;", "&")):
         curl = curl.replace(entity, char)
     words = shlex.split(curl.replace("\\\n", ""))

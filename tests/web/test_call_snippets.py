@@ -27,8 +27,8 @@ def shown(client, make_job, api_format: str, **fields) -> tuple[list[str], str]:
     job_id = make_job(1, config="one", hold=True)
     page = unescape(client.get(f"/jobs/{job_id}/requests/0").text)
     assert KEY not in page
-    curl = re.search(r'<pre\s+id="as-curl">(.*?)</pre>', page, re.DOTALL)[1]
-    program = re.search(r'<pre\s+id="as-python">(.*?)</pre>', page, re.DOTALL)[1]
+    curl = re.search(r'<pre\s+id="as-curl"[^>]*>(.*?)</pre>', page, re.DOTALL)[1]
+    program = re.search(r'<pre\s+id="as-python"[^>]*>(.*?)</pre>', page, re.DOTALL)[1]
     return shlex.split(curl.replace("\\\n", "")), program
 
 
