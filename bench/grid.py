@@ -47,10 +47,10 @@ def _add_table(folder: str) -> None:
 def _measured(process, url: str, rows: int) -> dict:
     with requests.Session() as session:
         asked = _Asked(process, session, url)
-        middle = f"?after={rows // 2}"
+        middle = f"?after={rows // 2}&fragment=1"
         times = {
             "first rows": asked.times(""),
-            "next page": asked.times("?after=99"),
+            "next page": asked.times("?after=99&fragment=1"),
             "next page, middle": asked.times(middle),
             "filter, first time": asked.times("?col.stars=3", 1),
             "filter by a rare value, first time": asked.times(
