@@ -185,8 +185,7 @@ def _insert(
             user=identity.current().user,
             status=JobStatus.VALIDATING,
             source_name=upload.filename,
-            created_at=now_ms(),
-            **values,
+            **{"created_at": now_ms(), **values},
         )
         if shares:
             request_rows.set_shares(job.id, shares)

@@ -272,7 +272,8 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     active = configs.list_all(active=True)
     if not active:
         raise InvalidInput(translatable("There is no active connection yet. Create one first."))
-    deadline_at = now_ms() + new.window_s * 1000
+    created_at = now_ms()
+    deadline_at = created_at + new.window_s * 1000
     config = (configs.by_model(model) if model else None) or active[0]
     chosen = JobOptions(
         config=config.id,
@@ -284,6 +285,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
     batch_offers.check_deadline(chosen, [config])
     return {
         **columns(chosen, filename),
+        "created_at": created_at,  # to the second, clients see the window between the two
         "endpoint": new.endpoint,
         "input_file_id": new.input_file_id,
         "completion_window": new.completion_window,

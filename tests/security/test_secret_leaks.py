@@ -346,7 +346,7 @@ def _drive(running, seen: Collected, command, base: str, table: Path, token: str
         seen.answer(session.get(f"{running.url}/v1/{path}"))
     wrong = {"Authorization": f"Bearer {KEY}"}
     seen.answer(requests.get(f"{running.url}/v1/files", headers=wrong))
-    visitor.open_all("/jobs", 250)
+    visitor.open_all("/jobs", 400)
     visitor.get(f"/jobs/{job}/requests/1?lang=zh")
     visitor.get("/metrics")
     assert seen.holding({"webhook of the page": secret}) == []
