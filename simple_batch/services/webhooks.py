@@ -16,7 +16,7 @@ from ..store.models import Delivery, Token, Webhook, database, lock_secrets
 from .validation import refusal
 
 
-def create(  # nosec B107 - empty: the bot has none
+def create(  # nosec B107
     url: str,
     token: Token | None = None,
     chosen_only: bool = False,
