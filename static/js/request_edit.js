@@ -13,6 +13,7 @@ window.SimpleBatchEdit = (() => {
       clearTimeout(timer);
       timer = setTimeout(() => check(text), DELAY_MS);
     });
+    if (text.value !== text.defaultValue) check(text); // typed before this script was there
     if (text.dataset.at) show(text, Number(text.dataset.at));
   }
 
