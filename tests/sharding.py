@@ -21,7 +21,8 @@ from .totals import BEGUN, ENDED
 gc.disable()  # until all is collected: imports and tests only add objects
 # They start first, so that none of them runs alone at the end.
 LONGEST = (
-    "tests/browser",
+    "browser/part 1",
+    "browser/part 2",
     "torture/test_torture.py",
     "cluster/test_worker_failures.py",
     "cluster/test_web_processes.py",
@@ -43,8 +44,9 @@ LONGEST = (
     "runner/test_spend_caps.py",
     "openai_api/test_node.py",
 )
-# Folders run as a whole: one browser serves all tests, in a fresh process.
-WHOLE = ("browser",)
+# One browser serves all files of a part, in a fresh process: this many parts of a folder.
+FOLDERS = {"browser": 2}
+PART = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser):
@@ -102,12 +104,16 @@ def pytest_collection_modifyitems(config, items):
         kept = [item for item in items if "instance" in item.fixturenames]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
-    items.sort(key=lambda item: _place(_part(item)))
+    files = sorted({item.path for item in items if item.path.parent.name in FOLDERS})
+    for item in items:
+        item.stash[PART] = _part(item.path, files)
+    items.sort(key=lambda item: _place(item.stash[PART]))
 
 
-def _part(item) -> Path:
-    """The unit that a process takes: a file or a folder."""
-    return item.path.parent if item.path.parent.name in WHOLE else item.path
+def _part(path: Path, files: list[Path]) -> Path:
+    """The unit that a process takes: a file, or a part of a folder, with every second of its files."""
+    parts = FOLDERS.get(path.parent.name)
+    return path.parent / f"part {files.index(path) % parts + 1}" if parts else path
 
 
 def _place(part: Path) -> int:
@@ -121,7 +127,7 @@ def pytest_runtestloop(session):
     if session.testsfailed:
         raise session.Interrupted(f"{session.testsfailed} errors while collecting")
     _wait_for_fork(session.config)
-    for part, tests in itertools.groupby(session.items, key=_part):
+    for part, tests in itertools.groupby(session.items, key=lambda item: item.stash[PART]):
         if _take(session.config.getoption("--taken") / "+".join(part.parts[-2:])):
             _run(session, list(tests))
     return True

@@ -209,6 +209,9 @@ class Saved(NamedTuple):
     batch: int = 0
 
 
+NOTHING_SAVED = Saved()
+
+
 class _TokenRates(NamedTuple):
     """Nano-units per million tokens, as numerators over one ``denominator``."""
 

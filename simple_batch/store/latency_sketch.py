@@ -5,10 +5,13 @@ error at most 2 %), small enough to be kept in a job's row and in each
 timeline bucket, and mergeable.
 """
 
+from functools import lru_cache
+
 import msgspec
 from ddsketch.mapping import LogarithmicMapping
 
 _mapping = LogarithmicMapping(0.02)
+_key = lru_cache(maxsize=16_384)(_mapping.key)  # latencies are whole milliseconds: most come again
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[int, int]).decode
 
@@ -22,8 +25,8 @@ class LatencySketch:
         self.counts: dict[int, int] = _decode(bytes(blob)) if blob else {}
 
     def add(self, latency_ms: int, count: int = 1) -> None:
-        key = _mapping.key(max(1, latency_ms))
-        self.counts[key] = self.counts.get(key, 0) + count
+        counts, key = self.counts, _key(latency_ms if latency_ms > 1 else 1)
+        counts[key] = counts.get(key, 0) + count
 
     def merge(self, other: "LatencySketch") -> None:
         for key, count in other.counts.items():
