@@ -165,3 +165,25 @@ def test_rounds_never_overlap(started):
         gevent.sleep(0.001)
     task.stop()
     assert set(overlaps) == {1}
+
+
+def test_it_stops_although_the_end_of_a_round_comes_out_as_an_error():
+    """As with a library whose clean-up raises an error in place of what ended its wait."""
+
+    def work():
+        try:
+            Event().wait()
+        finally:
+            raise ValueError("the clean-up failed")
+
+    errors = []
+    task = PeriodicTask(work, LONG_S, lambda: errors.append(sys.exception()), rest_s=LONG_S)
+    task.start()
+    gevent.sleep(0.01)
+    with gevent.Timeout(10):
+        task.stop()
+    assert not task.alive and len(errors) == 1
+    task.start()
+    gevent.sleep(0.01)
+    assert task.alive
+    task.stop()

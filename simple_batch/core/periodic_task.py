@@ -42,6 +42,7 @@ class PeriodicTask:
 
     def start(self) -> None:
         self._ending = False
+        self._wake.clear()
         self._greenlet = gevent.spawn(self._run)
 
     def wake(self) -> None:
@@ -55,6 +56,7 @@ class PeriodicTask:
 
     def stop(self) -> None:
         """End at once, also in the middle of a round. Returns when the greenlet has ended."""
+        self.finish()  # a round that ends with an error all the same is the last
         if self._greenlet is not None:
             self._greenlet.kill()
 
@@ -66,7 +68,8 @@ class PeriodicTask:
                 self._work()
             except Exception:
                 self._on_error()
-                gevent.sleep(self._rest_s)
+                if not self._ending:
+                    gevent.sleep(self._rest_s)
             self._wait()
 
     def _wait(self) -> None:

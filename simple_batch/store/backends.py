@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import gevent
 import psycopg
 from gevent import monkey
+from gevent.util import wrap_errors
 from peewee import SqliteDatabase, __exception_wrapper__
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg.adapt import AdaptersMap, Loader
@@ -225,11 +226,33 @@ class Postgres(PooledPostgresqlDatabase):
         copy = dialect.as_copy(sql)
         with __exception_wrapper__:
             if copy is None or len(rows) < _WORTH_A_COPY:
-                self.cursor().executemany(dialect.for_postgres(sql)[0], rows)
+                self._run_many(dialect.for_postgres(sql)[0], rows)
                 return
             with self.cursor().copy(copy) as into:
                 for row in rows:
                     into.write_row(row)
+
+    def _run_many(self, sql: str, rows: list[tuple]) -> None:
+        """A greenlet that is killed here, or whose time is over, waits until the statements are cancelled.
+        Else psycopg would leave its pipeline with an error in place of what ended the greenlet. That
+        looks like a server that is away, so the greenlet would try again for ever."""
+        cursor = self.cursor()
+        if not monkey.is_module_patched("socket"):
+            cursor.executemany(sql, rows)
+            return
+        running = gevent.spawn(wrap_errors(Exception, cursor.executemany), sql, rows)
+        try:
+            failure = running.get()
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):
+                cursor.connection.cancel_safe(timeout=_CANCEL_S)
+            running.join(_CANCEL_S)
+            if not running.ready():
+                _shut_down(cursor.connection)
+                running.join()
+            raise
+        if failure is not None:
+            raise failure
 
     def close_all(self) -> None:
         """Break off the queries of other greenlets first: libev aborts the process when a socket is closed

@@ -39,6 +39,6 @@ def test_parts_of_a_dead_or_silent_worker_are_taken_over(cluster):
         provider.polls_to_finish = 1
         cluster.wait_for(job_id)
     assert cluster.counted(job_id) == (TOTAL, TOTAL, TOTAL)
-    batches = [(batch.id, batch.marker, batch.phase) for batch in provider.batches.values()]
+    batches = [(batch.id, batch.file.name, batch.phase) for batch in provider.batches.values()]
     assert len(batches) == 3, (batches, [worker.output for worker in cluster.workers])
     assert provider.billed.total() == TOTAL and provider.billed_twice() == []

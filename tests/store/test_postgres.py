@@ -205,6 +205,30 @@ def test_a_greenlet_that_is_killed_ends_and_its_transaction_with_it(opened):
     assert Job.get_by_id(job_id).name == "next"
 
 
+def test_a_greenlet_ends_at_whatever_moment_of_many_statements_it_is_killed(opened):
+    """psycopg leaves its pipeline with an error then, which must not look like a server that is away."""
+    job_id = new_job()
+    rows = [(f"name {n}", job_id) for n in range(3)]
+    rename = "UPDATE job SET name = ? WHERE id = ?"
+
+    def renames():
+        with connected(), database.atomic():
+            database.executemany(rename, rows)
+
+    def work():
+        while True:
+            retry_while_unavailable(renames)
+
+    for number in range(60):
+        greenlet = gevent.spawn(work)
+        gevent.sleep(0.0007 * number % 0.01)
+        with gevent.Timeout(10):
+            greenlet.kill()
+        assert isinstance(greenlet.value, gevent.GreenletExit)
+        with connected():
+            assert Job.get_by_id(job_id).name in ("j", rows[-1][0])
+
+
 def test_outcomes_written_by_several_at_once_count_once(opened):
     job_id = new_job(40)
 
