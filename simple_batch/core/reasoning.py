@@ -71,7 +71,7 @@ def divide(text: str) -> Divided:
 def _end_of(text: str, opened: re.Match[str]) -> re.Match[str] | None:
     """The closing tag of a block; of those in code only where there is no other."""
     first_in_code = None
-    for closed, in_code in _closing_tags(text, opened.end()):
+    for closed, in_code in with_breaks(_closing_tags(text, opened.end())):
         if _belongs(closed[0], opened) and not _quoted(text, closed):
             if not in_code:
                 return closed

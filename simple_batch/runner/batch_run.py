@@ -67,6 +67,7 @@ class BatchRun:
         self._ask_once = job.ask_once
         self._rest_now = job.rest_now_at is not None
         self._withdrawn = False
+        self._merging = False
         self._stopping = False
         self._stop: PauseReason | None = None
         self._wakes: list[Event] = []  # of each loop
@@ -212,7 +213,11 @@ class BatchRun:
         return False
 
     def _merge(self) -> bool:
-        busy, stop = self._parts.merge_next()
+        self._merging = True
+        try:
+            busy, stop = self._parts.merge_next()
+        finally:
+            self._merging = False
         if busy:
             self._plannable = True
             self._wake()
@@ -277,7 +282,8 @@ class BatchRun:
 
     def _complete_or_call(self) -> bool:
         """Where nothing is under way: finish the job, or make calls for what no batch can take."""
-        if self._under_way():
+        # a part that is merged may still be why the job pauses
+        if self._merging or self._under_way():
             return False
         if self._complete():
             return True
@@ -321,7 +327,7 @@ class BatchRun:
             if job.status != JobStatus.RUNNING:
                 self.stop()
             return False
-        return not self._under_way() and self._complete()
+        return not (self._merging or self._under_way()) and self._complete()
 
 
 def _outside_parts(job_id: int) -> int:

@@ -155,6 +155,7 @@ def test_import_failures_retry_another_way_reset_and_delete(pair, alias):
         assert set(asked(answering).values()) == {1}
 
         pair.do(jobs.reset, job_id)
+        wait_until(lambda: pair.do(jobs.get, job_id).status_reason == "held")
         pair.do(jobs.resume, job_id)
         wait_until(lambda: refusing.calls == 3 * total)
         pair.wait_for(job_id)

@@ -16,7 +16,7 @@ from simple_batch.engine.encoder import Encoder
 from simple_batch.engine.governor import Governor
 
 from .. import endpoint as e
-from ..conftest import wait_until
+from ..conftest import PATIENCE_S, wait_until
 from ..endpoint import MisbehavingEndpoint
 from .conftest import POLICY, request
 
@@ -105,7 +105,7 @@ def test_stray_refusals_delay_only_their_own_requests(bench):
     with MisbehavingEndpoint(*itertools.islice(turns, 400), e.ok()) as endpoint:
         governor = Governor(concurrency=20)
         # one request may meet several of the faults, whose order is fixed
-        policy = msgspec.structs.replace(POLICY, max_retries=9)
+        policy = msgspec.structs.replace(POLICY, max_retries=19, patience_s=PATIENCE_S)
         run = bench(endpoint, governor=governor, policy=policy)
         run.run(400)
         assert {result.status for result in run.outcomes} == {RequestStatus.SUCCEEDED}
