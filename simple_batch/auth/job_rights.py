@@ -30,7 +30,7 @@ def of(job_id: int, caller: Actor | None = None) -> Right | None:
 
 def need(job_id: int, needed: Right, caller: Actor | None = None) -> Right:
     """The caller's right, at least as high as ``needed``. Raises NotFound for a job that is hidden from them as
-    for a missing one; but users are told whom to ask, and get Forbidden."""
+    for a missing one. Users get Forbidden, with whom to ask."""
     caller = caller or identity.current()
     job = None if caller.sees is None else _job(job_id)
     right = _most(caller) if caller.sees is None else _right(job, caller)
