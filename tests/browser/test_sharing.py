@@ -43,6 +43,10 @@ def test_a_job_is_shared_with_a_colleague_and_taken_back(browser, server, page, 
         page.locator("#bulk summary", has_text=t("Sharing")).click()
         page.locator("#bulk").get_by_role("button", name=t("team can view")).click()
         expect(page.locator("#jobs-table .badge", has_text=t("team can view"))).to_be_visible()
+        page.get_by_label(t("Select %(n)s") % {"n": "of otto"}).check()
+        page.locator("#bulk-delete").click()
+        expect(page.locator("#confirm-names")).to_have_text("of otto")
+        page.locator("#confirm").get_by_role("button", name=t("Go back")).click()
 
         other.goto("/jobs")
         other.get_by_role("link", name=t("Shared with me")).click()
