@@ -37,7 +37,7 @@ SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clie
 
 
 @pytest.fixture
-def running(server, add_config, make_job):
+def running(add_config, make_job):
     """A job that runs as long as the test takes: two calls at a time, each of a second, some refused."""
     slow = demo_endpoint.start(latency=1.0, jitter=0.2, fail=0.3)
     add_config(slow.base_url, concurrency=2)
@@ -62,7 +62,7 @@ def sideways(page, path: str) -> list[tuple]:
 
 
 @both_languages
-def test_no_page_of_a_running_job_scrolls_sideways(page, running):
+def test_no_page_of_a_running_job_scrolls_sideways(running, page):
     page.goto(f"/jobs/{running}")
     expect_status(page, "running")
     found = []

@@ -27,7 +27,7 @@ def held(people, add_config, endpoint, make_job):
 
 
 @both_languages
-def test_a_job_is_shared_with_a_colleague_and_taken_back(browser, server, page, t, language, held):
+def test_a_job_is_shared_with_a_colleague_and_taken_back(held, browser, server, page, t, language):
     path = f"/jobs/{held}"
     with opened(browser, server.url, language) as other:
         other.goto(path)
