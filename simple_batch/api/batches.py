@@ -3,6 +3,8 @@
 from flask import jsonify, request
 
 from .. import insight, intake
+from ..auth import job_rights
+from ..auth.job_rights import Right
 from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..services import batch_files, job_creation, jobs
@@ -51,6 +53,7 @@ def retrieve(batch_id: str):
 def cancel(batch_id: str):
     """Stop it; what finished is kept."""
     job = insight.batch(_number(batch_id), viewer())
+    job_rights.need(job.id, Right.EDIT)
     if job.status != JobStatus.CANCELLING:  # asked for twice: it is under way
         try:
             jobs.cancel(job.id)
@@ -81,6 +84,7 @@ def _asked(body: dict) -> NewBatch:
         metadata=metadata,
         output_keep_s=keep_s,
         service=parsing.service(body, metadata),
+        sharing=parsing.sharing(body),
     )
 
 

@@ -6,7 +6,7 @@ import re
 from flask import request
 
 from ..core import request_input
-from ..core.domain import Service
+from ..core.domain import Service, Sharing
 from ..core.errors import InvalidInput
 from ..core.settings import MIB
 from .errors import ApiError
@@ -96,6 +96,21 @@ def service(body: dict, metadata: dict[str, str] | None) -> Service:
             f"service and metadata.{SERVICE_KEY} differ: leave one of them out.", "service"
         )
     return Service(named[0][1]) if named else Service.NOW
+
+
+def sharing(body: dict) -> Sharing | None:
+    """Who else sees the batch: the field ``sharing`` (the openai client's ``extra_body``); None: the setting
+    says. Raises InvalidInput."""
+    given = body.get("sharing")
+    if given is None:
+        return None
+    if given not in list(Sharing):
+        raise InvalidInput(
+            f"Invalid value for sharing: {str(given)[:40]!r}. Supported values are: "
+            f"{', '.join(Sharing)}.",
+            "sharing",
+        )
+    return Sharing(given)
 
 
 def keep_s(value, name: str) -> int | None:

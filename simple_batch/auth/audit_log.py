@@ -35,6 +35,7 @@ ACTIONS = (
     "config.deactivate",
     "job.create",
     "job.edit",
+    "job.share",
     "job.pause",
     "job.resume",
     "job.cancel",

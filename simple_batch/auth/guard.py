@@ -16,7 +16,9 @@ from ..core.messages import translatable
 from ..core.settings import Settings
 from ..store import visibility
 from ..store.database import as_opened, connected
+from . import job_rights, users
 from .credentials import token_in
+from .job_rights import Right
 from .sessions import SAFE_METHODS, Authenticator, SessionInterface
 
 PUBLIC = {"static", "health.healthz", "health.readyz", "login.page", "login.enter"}
@@ -44,6 +46,10 @@ _OPERATOR_ONLY = {
     "pictures.of_staged",
     "saved_templates",
 }
+# of the forms of a job: those that do nothing to it, and those of its owner
+_VIEW_IS_ENOUGH = {"job_actions.new_job_of"}
+_OWNER_ONLY = {"job_actions.delete", "job_actions.share"}
+_OWNER_ACTIONS = {"reset"}  # of job_actions.change
 # the pages that tokens may read: results of the jobs in their scope
 TOKENS_READ = {
     "compare.index",
@@ -111,10 +117,22 @@ def current_authenticator() -> Authenticator:
 
 
 def must_see(job_id: int) -> None:
-    """Raises NotFound for a job that the current caller may not see, as for a missing one."""
-    sees = identity.current().sees
-    if sees is not None and not visibility.sees_job(sees, job_id):
-        raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
+    """Raises Forbidden or NotFound for a job that the current caller may not see."""
+    job_rights.need(job_id, Right.SEE)
+
+
+def current_right() -> Right | None:
+    """What the caller may do with the job of the current request's URL."""
+    return g.get("job_right")
+
+
+def needed_right(endpoint: str, method: str, named: dict) -> Right:
+    """The right to a job that a route of it asks for."""
+    if method in SAFE_METHODS or endpoint in _VIEW_IS_ENOUGH:
+        return Right.SEE
+    if endpoint in _OWNER_ONLY or named.get("action") in _OWNER_ACTIONS:
+        return Right.OWN
+    return Right.EDIT
 
 
 def sees_upload(upload_id: int) -> bool:
@@ -163,7 +181,7 @@ def _authorize(authenticator: Authenticator, endpoint: str) -> None:
         _check_token_reads(caller, endpoint)
     if not caller.may(required_role(endpoint, request.method)):
         raise Forbidden(translatable("You don't have permission. Ask an admin."))
-    _check_scope(caller.sees)
+    _check_scope(caller.sees, endpoint)
 
 
 def _refusal(authenticator: Authenticator) -> Forbidden | LoginNeeded:
@@ -205,13 +223,14 @@ def _restore_caller(_error) -> None:
         identity.act_as(g.previous_caller)
 
 
-def _check_scope(sees: Scope | None) -> None:
-    """Raises NotFound where the URL names an object of another user."""
+def _check_scope(sees: Scope | None, endpoint: str) -> None:
+    """Raises NotFound or Forbidden where the URL names an object of another user."""
     named = request.view_args or {}
+    if "job_id" in named:
+        needed = needed_right(endpoint, request.method, named)
+        g.job_right = job_rights.need(named["job_id"], needed)
     if sees is None:
         return
-    if "job_id" in named:
-        must_see(named["job_id"])
     if "upload_id" in named and not sees_upload(named["upload_id"]):
         raise NotFound(translatable("This upload was deleted. Upload the file again."))
 
@@ -223,4 +242,8 @@ def _template_variables() -> dict:
         "logged_in": bool(caller is not None and current_user.is_authenticated),
         "may_run": caller is not None and caller.may(Role.OPERATOR),
         "may_all": caller is not None and caller.may(Role.ADMIN),
+        # with the job of the URL
+        "may_edit": (current_right() or 0) >= Right.EDIT,
+        "may_own": (current_right() or 0) >= Right.OWN,
+        "any_users": users.any_there,
     }

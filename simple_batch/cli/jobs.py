@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from .. import insight
-from ..core.domain import Cause, JobStatus, in_units
+from ..core.domain import Cause, JobStatus, Sharing, in_units
 from ..core.errors import InvalidInput
 from ..core.terminal import shown_line
 from ..services import (
@@ -22,6 +22,8 @@ from ..services import (
 )
 from ..services import job_options as choices
 from ..services.job_options import JobOptions
+from ..services.sharing import share
+from ..services.sharing import word as sharing_word
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
@@ -145,6 +147,15 @@ def _part(part: dict) -> str:
     return f"{part['id']} {part['provider_id'] or 'not sent'} {part['status']} ({done})"
 
 
+@command("share-job")
+@_job_id
+@click.argument("sharing", type=click.Choice([level.value for level in Sharing]))
+def share_job(job_id, sharing):
+    """Set who else sees a job: private, view (every user), edit (operators change it too)."""
+    share(job_id, sharing, actor="cli")
+    say(f"Job {job_id}: {sharing_word(sharing)}.")
+
+
 @command("pause-job")
 @_job_id
 def pause_job(job_id):
@@ -233,6 +244,7 @@ COMMANDS = (
     create_job,
     list_jobs,
     show_job,
+    share_job,
     pause_job,
     resume_job,
     cancel_job,

@@ -116,6 +116,14 @@ class Cause(StrEnum):
     INTERNAL = "internal"
 
 
+class Sharing(StrEnum):
+    """Who else sees a job, besides its owner and those whose role sees all jobs."""
+
+    PRIVATE = "private"
+    VIEW = "view"  # every user sees it
+    EDIT = "edit"  # every user sees it; those who run jobs change it
+
+
 class Service(StrEnum):
     """How the requests of a job are sent."""
 

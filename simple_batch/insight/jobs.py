@@ -1,5 +1,7 @@
 """The list of jobs."""
 
+from typing import NamedTuple
+
 from peewee import SQL, fn
 
 from ..core.clock import now_ms
@@ -32,6 +34,14 @@ SORTS = {
     "cost": Job.cost_nano,
 }
 SPARK_POINTS = 60
+MINE, SHARED = "mine", "shared"  # lists of jobs
+
+
+class Whose(NamedTuple):
+    """A list of jobs: those of a user, or those that others share with everybody."""
+
+    user: int | None
+    list: str  # MINE, SHARED
 
 
 class JobRow(Counts):
@@ -46,6 +56,7 @@ class JobRow(Counts):
     waiting: WaitingState | None
     config: str  # alias
     owner: str | None  # user name
+    sharing: str  # of Sharing
     rate: float  # requests finished per second; 0 while it makes no calls
     throughput: list[int]  # requests finished in each of at most SPARK_POINTS stretches of its life
     eta_s: int | None
@@ -65,9 +76,10 @@ def jobs_page(
     per_page: int = 50,
     viewer: Scope | None = None,
     shown: str | None = None,
+    whose: Whose | None = None,
 ) -> Page[JobRow]:
     """Jobs that the viewer sees (None: all) by status, by the status that they are shown with
-    (outcome_status.py), part of the name, and config alias; ``sort`` is a name of SORTS, with ``-``
+    (outcome_status.py), part of the name, config alias, and owner; ``sort`` is a name of SORTS, with ``-``
     before it descending. Raises InvalidInput for another sort."""
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
@@ -81,6 +93,8 @@ def jobs_page(
     query = query.where(Job.deleted_at.is_null())
     if viewer is not None:
         query = query.where(visibility.jobs(viewer))
+    if whose is not None:
+        query = query.where(visibility.whose(*whose))
     if status:
         query = query.where(Job.status == status)
     if shown:
@@ -102,11 +116,13 @@ def job_counts(viewer: Scope | None = None) -> dict[str, int]:
     return dict(query.group_by(Job.status).tuples())
 
 
-def shown_counts(viewer: Scope | None = None) -> dict[str, int]:
+def shown_counts(viewer: Scope | None = None, whose: Whose | None = None) -> dict[str, int]:
     """How many jobs that the viewer sees (None: all) are shown with each status."""
     query = Job.select(SHOWN, fn.COUNT(Job.id)).where(Job.deleted_at.is_null())
     if viewer is not None:
         query = query.where(visibility.jobs(viewer))
+    if whose is not None:
+        query = query.where(visibility.whose(*whose))
     # by its place: PostgreSQL takes the same expression with other parameters for another one
     return dict(query.group_by(SQL("1")).tuples())
 
@@ -123,6 +139,7 @@ def _row(job: Job) -> JobRow:
         "waiting": waiting(job, live),
         "config": job.config.alias,
         "owner": job.user.name if job.user is not None else None,
+        "sharing": job.sharing,
         **counts(job, live),
         "rate": rate_now(job),
         "throughput": _throughput(job),

@@ -15,6 +15,7 @@ from ..core.messages import Message
 from ..core.schema import given
 from ..core.stored_messages import recognised
 from ..store.binned_jobs import RESTORED
+from ..store.jobs import SHARED
 from ..store.models import database
 from . import signals
 
@@ -72,7 +73,7 @@ class Watcher:
         for job_id in before.keys() - now.keys():  # deleted
             signals.jobs_changed.send(None, job_id=job_id)
         for job_id, former, status, reason in events:
-            if reason == RESTORED:  # which is nothing new of an ended job otherwise
+            if reason in (RESTORED, SHARED):  # which is nothing new of an ended job otherwise
                 signals.jobs_changed.send(None, job_id=job_id)
             signals.job_status.send(
                 None, job_id=job_id, from_status=former, to_status=status, reason=reason

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .. import export
-from ..auth import audit_log
+from ..auth import audit_log, job_rights
+from ..auth.job_rights import Right
 from ..core import context
 from ..core.clock import give_way, now_ms
 from ..core.domain import FINAL_STATUSES, JobStatus, batch_id
@@ -206,9 +207,12 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def delete(file_id: int, viewer: Scope | None = None) -> None:
-    """Hide the file at once; what it holds is removed by ``sweep``. Raises NotFound, and Conflict for
-    results of a job that has not ended: its last result files would lack them."""
+    """Hide the file at once; what it holds is removed by ``sweep``. Raises NotFound, Forbidden for the results
+    of another's job, and Conflict for results of a job that has not ended: its last result files would lack
+    them."""
     file = get(file_id, viewer)
+    if file.job_id is not None:
+        job_rights.need(file.job_id, Right.OWN)
     if _grows(file):
         raise Conflict(
             translatable(

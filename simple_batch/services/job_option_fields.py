@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..core.domain import Outcome, Service, Spread
+from ..core.domain import Outcome, Service, Sharing, Spread
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..engine import packing
@@ -487,6 +487,24 @@ class JobOptions(msgspec.Struct, kw_only=True):
             help="Notify this address when the job ends.",
         ),
     ] = ""
+    sharing: Annotated[
+        Sharing | None,  # None: the setting
+        Field(
+            kind=Kind.CHOICE,
+            label=translatable("Sharing"),
+            usual="DEFAULT_SHARING",
+            choices=(
+                Choice(Sharing.PRIVATE, translatable("private")),
+                Choice(Sharing.VIEW, translatable("team can view")),
+                Choice(Sharing.EDIT, translatable("team can edit")),
+            ),
+            hint=translatable("Admins and viewers always see it."),
+            group="team",
+            flag="--share",
+            help="Who else sees it: private, view (every user), edit (operators change it too).",
+            recipe="sharing",
+        ),
+    ] = None
     skip_faulty: Annotated[
         bool,
         Field(

@@ -10,7 +10,7 @@ import msgspec
 from .. import intake
 from ..core import context, price_rules, time_windows
 from ..core.clock import now_ms
-from ..core.domain import BATCH_TIER, EMBEDDINGS, Service, Spread, Usage
+from ..core.domain import BATCH_TIER, EMBEDDINGS, Service, Sharing, Spread, Usage
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.schema import Schema
@@ -58,6 +58,7 @@ class NewBatch(msgspec.Struct, kw_only=True):
     metadata: dict[str, str] | None = None
     output_keep_s: int | None = None
     service: Service = Service.NOW
+    sharing: Sharing | None = None
 
 
 def columns(new: JobOptions, filename: str) -> dict:
@@ -280,6 +281,7 @@ def batch_columns(new: NewBatch, filename: str, model: str | None) -> dict:
         name=Path(filename).stem[:200],
         service=new.service,
         deadline_at=deadline_at,
+        sharing=new.sharing,
     )
     batch_offers.check(chosen, [config], [new.endpoint])
     batch_offers.check_deadline(chosen, [config])

@@ -216,10 +216,13 @@ def delete(job_id: int, actor: str | None = None, at_once: bool = False) -> bool
 
 
 def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
-    """What a new job like this one begins with, and its upload where it is still kept."""
+    """What a new job like this one begins with, and its upload where it is still kept. Sharing and who is
+    notified are not taken over from another user's job."""
     job = get(job_id)
     kept = job.upload is not None and Path(job.upload.path).exists()
     fields = msgspec.structs.replace(job_options.of(job), deadline_at=None)
+    if job.user_id != identity.current().user:
+        fields = msgspec.structs.replace(fields, sharing=None, email="", webhook=None)
     return fields, job.upload if kept else None
 
 

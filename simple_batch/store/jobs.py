@@ -32,6 +32,7 @@ CHUNK = 5_000
 LIVE_FRESH_MS = 5_000  # a live state (column ``live``) that is older says nothing about now
 OFF_HOURS = "off_hours"  # why a job is scheduled although it has begun
 HELD = "held"  # why a job is paused until a user resumes it
+SHARED = "shared"  # why an event is noted: others see it, or no longer do
 RESETTING = "resetting"  # why it is paused while its results are removed
 WAITING = "waiting"  # why an event is noted: the endpoint is away
 ANSWERING = "answering"  # likewise: it answers again

@@ -240,6 +240,7 @@ class Job(BaseModel):
 
     name = TextField()
     user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: made without a login
+    sharing = CharField(default="private")  # core/domain.Sharing
     config = ForeignKeyField(ApiConfig, backref="jobs", on_delete="RESTRICT")
     upload = ForeignKeyField(Upload, null=True, on_delete="SET NULL")
     status = CharField(index=True)

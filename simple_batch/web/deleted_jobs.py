@@ -6,9 +6,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from ..auth.guard import must_see
+from ..auth import job_rights
+from ..auth.job_rights import Right
 from ..core import context, identity
-from ..core.errors import Conflict, InvalidInput, NotFound
+from ..core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from ..core.messages import translatable
 from ..services import job_bin
 from .form_keys import once, undone
@@ -63,10 +64,10 @@ def _apply(action: str, chosen: list[int]) -> None:
     done = 0
     for job_id in chosen:
         try:
-            must_see(job_id)
+            job_rights.need(job_id, Right.OWN)
             _ACTIONS[action](job_id)
             done += 1
-        except (Conflict, NotFound) as error:
+        except (Conflict, Forbidden, NotFound) as error:
             flash(translated(error), "warning")
     if done:
         flash(_restored(done) if action == "restore" else _emptied(done), "success")

@@ -8,6 +8,8 @@ from flask_babel import lazy_gettext as _
 
 from .. import export, insight
 from ..auth import audit_log
+from ..auth.guard import current_right
+from ..auth.job_rights import Right
 from ..core import content, identity
 from ..core.clock import now_ms
 from ..core.domain import FINAL_STATUSES, Cause, Role
@@ -26,6 +28,7 @@ from ..services import (
     lifecycle,
     readings,
     recipes,
+    sharing,
     webhooks,
 )
 from ..services.job_option_fields import DETAILS, JobOptions
@@ -41,6 +44,7 @@ from .unanswered import no_answer
 blueprint = Blueprint("job_pages", __name__)
 
 
+_RIGHTS = {"clone": Right.SEE, "delete": Right.OWN, "reset": Right.OWN}  # the others: EDIT
 ERROR_COLUMNS = (
     *("cause", "http_status", "message", "count", "share", "first_at", "last_at"),
     *("failed", "recovered"),
@@ -73,16 +77,23 @@ def common(job_id: int) -> dict:
         "rejected": adjusted_parameters.offered(job),
         "left_out": adjusted_parameters.left_out(job),
         "waits_for_share": insight.waits_for_share(job_id),
+        "sharing_words": sharing.WORDS,
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,
     }
 
 
 def _allowed(job: Job) -> set[str]:
+    """What the caller may do with the job now."""
     if not identity.current().may(Role.OPERATOR):
         return set()
     more = {"send_rest_now"} if batch_service.may_send_rest(job) else set()
-    return jobs.allowed_actions(job) | more
+    right = current_right() or Right.SEE
+    return {
+        action
+        for action in jobs.allowed_actions(job) | more
+        if right >= _RIGHTS.get(action, Right.EDIT)
+    }
 
 
 def _others(job: Job) -> list[ApiConfig]:

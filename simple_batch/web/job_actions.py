@@ -10,7 +10,7 @@ from flask_babel import ngettext
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole, with_large_field
-from ..services import batch_service, drafts, faster, job_creation, job_retry, jobs
+from ..services import batch_service, drafts, faster, job_creation, job_retry, jobs, sharing
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from ..store.row_selection import Selection
@@ -138,6 +138,15 @@ def _number(name: str, parse: Callable[[str], Number]) -> Number | None:
         raise InvalidInput(
             translatable("%(name)s: %(text)r is not a number.", name=name, text=text[:60]), name
         ) from None
+
+
+@blueprint.post("/jobs/<int:job_id>/share")
+def share(job_id: int):
+    """Set who else sees the job, as ``sharing`` says."""
+    wanted = request.form.get("sharing", "")
+    if sharing.share(job_id, wanted):
+        flash(_("Sharing: %(level)s.", level=translated(sharing.word(wanted))), "success")
+    return _back(job_id)
 
 
 @blueprint.post("/jobs/<int:job_id>/delete")

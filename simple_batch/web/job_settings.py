@@ -1,5 +1,7 @@
 """What may be changed while a job runs: its own limits, and those of its API config."""
 
+from typing import Any
+
 import msgspec
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
@@ -8,10 +10,14 @@ from ..core import identity
 from ..core.domain import Role
 from ..core.errors import InvalidInput
 from ..services import configs, job_options, jobs
-from ..store.models import database
+from ..services.fields import Field, Kind
+from ..services.job_option_fields import EDITABLE, OPTIONS
+from ..store.models import Job, database
+from .filters import number, when
 from .forms import SettingsForm
 from .job import common
 from .labels import translated
+from .option_fields import described
 
 blueprint = Blueprint("job_settings", __name__)
 
@@ -64,4 +70,31 @@ def _refused(job_id: int, form: SettingsForm, concurrency: str, error: InvalidIn
 def _page(job_id: int, form: SettingsForm):
     head = common(job_id)
     config = configs.get(head["job"].config_id)
-    return render_template("job/settings.html", tab="settings", form=form, config=config, **head)
+    return render_template(
+        "job/settings.html",
+        tab="settings",
+        form=form,
+        config=config,
+        shown=_shown(head["job"]),
+        **head,
+    )
+
+
+def _shown(job: Job) -> list[tuple[str, str]]:
+    """Names and values for those who can't change them."""
+    chosen = job_options.of(job)
+    found = {**EDITABLE, "sharing": OPTIONS["sharing"]}
+    if not job.hours:
+        del found["zone"]
+    return [
+        (translated(field.label), _word(field, getattr(chosen, name)))
+        for name, field in found.items()
+    ]
+
+
+def _word(field: Field, value: Any) -> str:
+    if value in (None, ""):
+        return "–"
+    if field.kind is Kind.MOMENT:
+        return when(value)
+    return number(value) if field.kind is Kind.INTEGER else str(described(field, value))

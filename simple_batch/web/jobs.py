@@ -1,18 +1,21 @@
 """The list of jobs."""
 
+from functools import partial
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from .. import insight
-from ..auth.guard import must_see
+from ..auth import job_rights
+from ..auth.job_rights import Right
 from ..core import identity
-from ..core.domain import JobStatus
-from ..core.errors import Conflict, InvalidInput, NotFound
+from ..core.domain import JobStatus, Sharing
+from ..core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
-from ..insight.jobs import JobRow
-from ..services import configs, job_bin, job_retry, jobs
+from ..insight.jobs import MINE, SHARED, JobRow, Whose
+from ..services import configs, job_bin, job_retry, jobs, sharing
 from .deleted_jobs import flash_deleted
 from .first_steps import done_steps
 from .form_keys import once
@@ -28,7 +31,9 @@ _BULK = {
     "cancel": jobs.cancel,
     "retry": job_retry.retry,
     "delete": jobs.delete,
+    **{f"share-{level}": partial(sharing.share, wanted=level) for level in Sharing},
 }
+_OWNER_ONLY = {"delete", *(f"share-{level}" for level in Sharing)}
 
 
 @blueprint.get("/")
@@ -45,6 +50,7 @@ def index():
         "q": request.args.get("q", "").strip(),
         "config": request.args.get("config", ""),
         "sort": request.args.get("sort", "-created"),
+        "whose": request.args.get("whose", ""),
     }
     if wanted["status"] and wanted["status"] not in set(JobStatus):
         raise InvalidInput(
@@ -54,7 +60,9 @@ def index():
                 allowed=", ".join(JobStatus),
             )
         )
+    whose = _whose(wanted["whose"])
     page = insight.jobs_page(
+        whose=whose,
         shown=wanted["status"] or None,
         q=wanted["q"],
         config=wanted["config"] or None,
@@ -63,7 +71,7 @@ def index():
         per_page=PER_PAGE,
         viewer=identity.current().sees,
     )
-    counts = insight.shown_counts(identity.current().sees)
+    counts = insight.shown_counts(identity.current().sees, whose)
     context = {
         "page": page,
         "wanted": wanted,
@@ -71,10 +79,11 @@ def index():
         "counts": counts,
         "binned": job_bin.count(identity.current().sees),
         "configs": configs.list_all(),
-        "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
+        "sharing_words": sharing.WORDS,
+        "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"] or whose),
     }
     if wanted["status"] != JobStatus.RUNNING and counts.get(JobStatus.RUNNING):
-        context["running"] = _running_elsewhere({row["id"] for row in page.rows})
+        context["running"] = _running_elsewhere({row["id"] for row in page.rows}, whose)
     if not counts and not context["filtered"]:
         context["steps"] = done_steps()
     if request.headers.get("HX-Request"):
@@ -84,10 +93,27 @@ def index():
     return page, {"Vary": "HX-Request, Cookie"}
 
 
-def _running_elsewhere(shown: set[int]) -> list[JobRow]:
+def _whose(given: str) -> Whose | None:
+    """The list that the URL asks for; None for all jobs."""
+    if given not in ("", MINE, SHARED):
+        raise InvalidInput(
+            translatable(
+                "whose=%(given)r: use one of %(allowed)s.",
+                given=given[:40],
+                allowed=", ".join((MINE, SHARED)),
+            ),
+            "whose",
+        )
+    return Whose(identity.current().user, given) if given else None
+
+
+def _running_elsewhere(shown: set[int], whose: Whose | None) -> list[JobRow]:
     """The latest running jobs that the table does not show, for the top of the page."""
     found = insight.jobs_page(
-        shown=JobStatus.RUNNING, per_page=RUNNING_SHOWN, viewer=identity.current().sees
+        shown=JobStatus.RUNNING,
+        per_page=RUNNING_SHOWN,
+        viewer=identity.current().sees,
+        whose=whose,
     )
     return [row for row in found.rows if row["id"] not in shown]
 
@@ -95,7 +121,7 @@ def _running_elsewhere(shown: set[int]) -> list[JobRow]:
 @blueprint.post("/jobs/bulk")
 @once
 def bulk():
-    """Pause, resume, cancel, retry or delete the selected jobs."""
+    """Pause, resume, cancel, retry, share or delete the selected jobs."""
     action = request.form.get("action", "")
     if action not in _BULK:
         raise InvalidInput(
@@ -110,10 +136,10 @@ def bulk():
     done, refused = [], []
     for job_id in chosen:
         try:
-            must_see(job_id)
+            job_rights.need(job_id, Right.OWN if action in _OWNER_ONLY else Right.EDIT)
             _BULK[action](job_id)
             done.append(job_id)
-        except (Conflict, NotFound) as error:
+        except (Conflict, Forbidden, NotFound) as error:
             refused.append(translated(error))
     if done and action == "delete":
         flash_deleted(done, ngettext("Deleted %(num)s job.", "Deleted %(num)s jobs.", len(done)))

@@ -14,6 +14,7 @@ from ..core import events
 from ..core.errors import SimpleBatchError
 from ..core.identity import Actor, Scope
 from ..runner import signals
+from ..store import visibility
 from ..store.database import connected
 
 NAMESPACE = "/jobs"
@@ -112,6 +113,22 @@ class Clients:
         for sids in by_credentials.values():
             self._server.sleep(0)  # there may be many
             self._check(sids)
+
+    def disconnect_from_hidden(self) -> None:
+        """Disconnect clients that watch a job which is no longer shared with them. Needs a connection to the
+        database."""
+        watching: dict[Scope, dict[str, set[int]]] = defaultdict(dict)
+        with self.lock:
+            for sid, found in self._watching.items():
+                jobs = {job_id for job_id, _tail in found} - {JOB_LIST}
+                client = self._connected.get(sid)
+                if jobs and client is not None and client.caller.sees is not None:
+                    watching[client.caller.sees][sid] = jobs
+        for scope, clients in watching.items():
+            seen = visibility.visible_of(scope, set().union(*clients.values()))
+            for sid, jobs in clients.items():
+                if jobs - seen:
+                    self._disconnect(sid)
 
     def _check(self, sids: list[str]) -> None:
         """Disconnect those of these clients, which sent the same credentials, that are not who they were."""

@@ -20,12 +20,12 @@ from socketio import Server
 from socketio.pubsub_manager import PubSubManager
 
 from .. import insight
-from ..core.errors import NotFound, SimpleBatchError
-from ..core.identity import Scope
-from ..core.messages import translatable
+from ..auth import job_rights
+from ..auth.job_rights import Right
+from ..core.errors import SimpleBatchError
+from ..core.identity import Actor, Scope
 from ..core.request_input import LARGEST_ID
 from ..runner import signals
-from ..store import visibility
 from ..store.database import connected, log_failure
 from . import socket_packets
 from .live_clients import JOB_LIST, NAMESPACE, Clients
@@ -117,7 +117,7 @@ class Feed:
                 with connected():
                     snapshot: Mapping = {"jobs": self._list_items(caller.sees)}
             else:
-                _check_visible(job_id, caller.sees)
+                _check_visible(job_id, caller)
                 snapshot = self._snapshot(room, job_id)
         except SimpleBatchError as error:
             return {"ok": False, "error": str(error)}
@@ -182,6 +182,8 @@ class Feed:
             try:
                 with connected():
                     self.clients.disconnect_revoked()
+                    if tick % SLOW_TICKS == 0:
+                        self.clients.disconnect_from_hidden()
                     self._send(watched, slow=tick % SLOW_TICKS == 0)
             except Exception:
                 log_failure(log, "the live feed could not be sent")
@@ -283,10 +285,9 @@ def _list_room(scope: Scope | None) -> str:
     return f"{LIST_ROOM}-{scope.user or 0}-{scope.token or 0}"
 
 
-def _check_visible(job_id: int, scope: Scope | None) -> None:
-    """Raises NotFound for a job outside the scope, as for a missing one."""
-    if scope is None:
+def _check_visible(job_id: int, caller: Actor) -> None:
+    """Raises NotFound or Forbidden for a job that the caller may not see."""
+    if caller.sees is None:
         return
     with connected():
-        if not visibility.sees_job(scope, job_id):
-            raise NotFound(translatable("There is no job %(job_id)s.", job_id=job_id))
+        job_rights.need(job_id, Right.SEE, caller)

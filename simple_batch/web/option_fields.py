@@ -22,6 +22,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import InputRequired, Optional
 from wtforms.widgets import CheckboxInput, ListWidget
 
+from ..core import context
 from ..core.errors import InvalidInput
 from ..core.messages import Message, listed
 from ..services.fields import Field, Kind
@@ -51,7 +52,7 @@ def _form_field(field: Field, required: bool) -> Any:
     made: dict[str, Any] = {
         "label": _lazy(field.form_label or field.label),
         "description": _lazy(field.hint) if field.hint else "",
-        "default": _EMPTY.get(field.kind, field.default),
+        "default": _default(field),
         "render_kw": _attributes(field),
     }
     match field.kind:
@@ -84,6 +85,12 @@ def _form_field(field: Field, required: bool) -> Any:
             return StringField(validators=[_readable(field)], **made)
     needed = [InputRequired()] if required and (field.max_length or field.default is None) else []
     return StringField(validators=needed, **made)
+
+
+def _default(field: Field) -> Any:
+    if field.kind is Kind.CHOICE and field.usual:
+        return lambda: getattr(context.settings(), field.usual)
+    return _EMPTY.get(field.kind, field.default)
 
 
 def _lazy(text: Message) -> Any:
@@ -139,6 +146,8 @@ def described(field: Field, value: Any) -> Any:
 
 def shown(field: Field, value: Any) -> Any:
     """A value as the form field takes it."""
+    if field.kind is Kind.CHOICE and field.usual and value is None:
+        return getattr(context.settings(), field.usual)
     if field.kind is Kind.MOMENT:
         return None if value is None else _local(value)
     if field.kind in (Kind.CAP, Kind.PRICE):

@@ -29,35 +29,40 @@ CALLERS = (
     "read",
     "run all",
     "read all",
+    "stranger's token",
 )
 # of each kind of route, in the order of CALLERS: . reached, L log in first, F forbidden, M missing, K
 # an API key is needed
 READING = {
-    "open": ". . . . . . . . . . .",
-    "own account": "L F . . . . . F F F F",
-    "lists": "L F . . . . . . . . .",
-    "connections": "L F . . . . . F F . .",
-    "saved templates": "L F . F . . . F F . F",
-    "bin": "L F . . . . . F F F F",
-    "job": "L F . . . M . M M . .",
-    "job of the token": "L F . . . M . . M . .",
-    "form of a job": "L F . . . M . F F F F",
-    "work": "L F . F . . . F F F F",
-    "upload": "L F . F . M . F F F F",
-    "administration": "L F . F F F . F F F F",
-    "Batch API": "K K . K K K K . . . .",
+    "open": ". . . . . . . . . . . .",
+    "own account": "L F . . . . . F F F F F",
+    "lists": "L F . . . . . . . . . .",
+    "connections": "L F . . . . . F F . . .",
+    "saved templates": "L F . F . . . F F . F .",
+    "bin": "L F . . . . . F F F F F",
+    "job": "L F . . . F . M M . . M",
+    "job of the token": "L F . . . F . . M . . M",
+    "form of a job": "L F . . . F . F F F F F",
+    "work": "L F . F . . . F F F F F",
+    "upload": "L F . F . M . F F F F F",
+    "administration": "L F . F F F . F F F F F",
+    "Batch API": "K K . K K K K . . . . .",
 }
 CHANGING = {
     **{kind: READING[kind] for kind in ("open", "own account", "upload", "administration")},
     "saved templates": READING["work"],
     "bin": READING["work"],
     "work": READING["work"],
-    "job": "L F . F . M . F F F F",
-    "job of the token": "L F . F . M . F F F F",
-    "form of a job": "L F . F . M . F F F F",
-    "Batch API": "K K . K K K K . F . F",
+    "job": "L F . F . F . F F F F F",
+    "job of the token": "L F . F . F . F F F F F",
+    "form of a job": "L F . F . F . F F F F F",
+    "Batch API": "K K . K K K K . F . F .",
 }
+# what a shared job adds for another operator: endpoints that view is enough for, and those of its owner alone
+SHARED_ENOUGH = {"job_actions.new_job_of"}
+OWNERS = {"job_actions.delete", "job_actions.share"}
 STATUS = {".": 200, "L": 401, "F": 403, "M": 404, "K": 401}
+OTHERS = ("operator", "run all of another operator")
 # callers for whom the same holds as for one of CALLERS
 ALSO = {
     "revoked token": "anonymous",
@@ -67,6 +72,7 @@ ALSO = {
     "run and an admin's session": "run",
     "run of a viewer": "read",
     "run all of a viewer": "read all",
+    "run all of another operator": "stranger's token",
     "run all of an operator once admin": "run all",
 }
 ENDPOINTS = {
@@ -84,7 +90,7 @@ ENDPOINTS = {
     ),
     "form of a job": (
         "job_settings.index job_settings.save job_actions.change job_actions.delete "
-        "job_actions.new_job_of job_actions.retry job_actions.send_again "
+        "job_actions.share job_actions.new_job_of job_actions.retry job_actions.send_again "
         "job_actions.sent job_results.save_view job_results.change_view"
     ),
     "work": (
@@ -118,7 +124,7 @@ EVENTS = {"connect", "subscribe", "disconnect"}
 SEES = {  # of the live feed: is connected, sees a job of the page, sees a job of the token
     **dict.fromkeys(("anonymous", "proxied"), ""),
     **dict.fromkeys(("local", "viewer", "owner", "admin", "run all", "read all"), "both"),
-    **{"operator": "none", "run": "token's", "read": "none"},
+    **{"operator": "none", "run": "token's", "read": "none", "stranger's token": "none"},
 }
 VALUES = {
     "action": "pause",
@@ -155,14 +161,26 @@ class World:
                 yield adapter.match(path, method)[0], method, path
 
 
-def outcome(caller: str, endpoint: str, method: str, job: str) -> int:
+def outcome(caller: str, endpoint: str, method: str, job: str, sharing: str = "private") -> int:
     """The status that the rules require."""
     kind = KINDS[endpoint]
+    if sharing != "private" and kind in ("job", "form of a job") and caller in OTHERS:
+        return STATUS[shared_mark(caller, endpoint, method, sharing)]
     if kind == "job" and job == "token's job":
         kind = "job of the token"
     reads = method in ("GET", "HEAD", "OPTIONS")
     marks = (READING if reads else CHANGING)[kind].split()
     return STATUS[marks[CALLERS.index(ALSO.get(caller, caller))]]
+
+
+def shared_mark(caller: str, endpoint: str, method: str, sharing: str) -> str:
+    """What another operator, and a token with everything of theirs, reach of a shared job."""
+    reads = method in ("GET", "HEAD", "OPTIONS")
+    if caller == "run all of another operator":
+        return "." if reads and KINDS[endpoint] == "job" else "F"
+    if reads or endpoint in SHARED_ENOUGH:
+        return "."
+    return "." if sharing == "edit" and endpoint not in OWNERS else "F"
 
 
 @pytest.fixture
@@ -188,6 +206,7 @@ def world(app, people, add_config, make_job, log_in):
             "revoked": tokens.create("revoked", True, user_id=people["anna"]),
             "of a disabled user": tokens.create("gone", True, user_id=_disabled()),
             "demoted": demoted,
+            "stranger": tokens.create("olga all", True, user_id=people["olga"]),
         }
         Job.update(token=made["run"][0]).where(Job.id == ids["token's job"]).execute()
         tokens.revoke("revoked")
@@ -208,6 +227,7 @@ def world(app, people, add_config, make_job, log_in):
         "unknown token and a session": {"Authorization": "Bearer sb-no", **cookies["anna"]},
         "run and an admin's session": {**bearers["run"], **cookies["anna"]},
         "run all of an operator once admin": bearers["demoted"],
+        "run all of another operator": bearers["stranger"],
     }
     return World(app, ids, senders)
 
@@ -248,7 +268,7 @@ def decide_only(app) -> None:
         app.view_functions[endpoint] = lambda **_values: "reached"
 
 
-def wrong_answers(world: World) -> list[tuple]:
+def wrong_answers(world: World, sharing: str = "private") -> list[tuple]:
     decide_only(world.app)
     found = []
     for job in ("user's job", "token's job"):
@@ -257,7 +277,7 @@ def wrong_answers(world: World) -> list[tuple]:
                 continue  # created already
             for caller in world.senders:
                 status = world.ask(caller, path, method).status_code
-                wanted = outcome(caller, endpoint, method, job)
+                wanted = outcome(caller, endpoint, method, job, sharing)
                 if status != wanted:
                     found.append((caller, method, path, status, wanted))
     return found
@@ -269,9 +289,12 @@ def test_every_route_stands_in_a_rule(app):
     assert len(list(chain(*(names.split() for names in ENDPOINTS.values())))) == len(KINDS)
 
 
-def test_every_caller_reaches_what_the_rules_say(world):
-    assert set(world.senders) | {"proxied", "local"} == {*CALLERS, *ALSO}
-    assert not wrong_answers(world)
+@pytest.mark.parametrize("sharing", ["private", "view", "edit"])
+def test_every_caller_reaches_what_the_rules_say(world, sharing):
+    assert set(world.senders) | {"proxied", "local"} == {*CALLERS, *ALSO} - {"stranger's token"}
+    with connected():
+        Job.update(sharing=sharing).execute()
+    assert not wrong_answers(world, sharing)
 
 
 def test_without_users_this_machine_alone_reaches_anything(open_world):
@@ -295,12 +318,17 @@ def test_what_tokens_read_holds_no_session_and_no_form_token(world):
     assert read > 30
 
 
-def test_every_event_of_the_live_feed_tells_each_caller_their_own(world):
+@pytest.mark.parametrize("sharing", ["private", "view"])
+def test_every_event_of_the_live_feed_tells_each_caller_their_own(world, sharing):
+    with connected():
+        Job.update(sharing=sharing).execute()
     handlers = world.app.extensions["socketio"].server.handlers
     assert {name: set(events) for name, events in handlers.items()} == {live_feed.NAMESPACE: EVENTS}
     feed = still(world.app)
     for caller in world.senders:
         sees = SEES[ALSO.get(caller, caller)]
+        if sharing != "private" and caller in OTHERS:
+            sees = "both"
         assert connects(feed, world, caller) == bool(sees), caller
         if not sees:
             continue

@@ -34,7 +34,7 @@ def made(app, people, add_config, endpoint, make_job):
         return ottos, make_job(2, name="job of nobody")
 
 
-def test_another_operators_job_is_not_there(app, made, log_in):
+def test_another_operators_job_is_private(app, made, log_in):
     ottos, nobodys = made
     otto, olga = log_in("otto"), log_in("olga")
     asked = 0
@@ -43,7 +43,8 @@ def test_another_operators_job_is_not_there(app, made, log_in):
             continue
         path = path.replace("/jobs/1", f"/jobs/{ottos}", 1)
         answer = olga.open(path, method=method) if method == "GET" else post(olga, path)
-        assert answer.status_code == 404, (method, path, answer.status_code)
+        assert answer.status_code == 403, (method, path, answer.status_code)
+        assert "This job belongs to otto. Ask for it to be shared." in answer.text
         assert "job of otto" not in answer.text
         asked += 1
     assert asked >= 20
@@ -52,23 +53,22 @@ def test_another_operators_job_is_not_there(app, made, log_in):
     for address in (f"/jobs/{ottos}", f"/jobs/{ottos}/charts.json", f"/jobs/{ottos}/export"):
         for name in ("otto", "anna", "vera"):
             assert log_in(name).get(address).status_code == 200, (name, address)
-    assert otto.get(f"/jobs/{nobodys}").status_code == 404
+    refused = otto.get(f"/jobs/{nobodys}")
+    assert (refused.status_code, "Ask an admin to share it." in refused.text) == (403, True)
+    assert otto.get(f"/jobs/{nobodys + 100}").status_code == 404
     for client, seen in ((otto, [ottos]), (olga, []), (log_in("vera"), [ottos, nobodys])):
         for address in ("/jobs", "/jobs?q=job+of", "/jobs?sort=name", "/compare"):
             text = client.get(address).text
             for job_id, name in ((ottos, "job of otto"), (nobodys, "job of nobody")):
                 assert (name in text) == (job_id in seen), (address, name)
-    pages = (
-        f"/compare?a={ottos}&b={ottos}",
-        f"/jobs/new?clone={ottos}",
-        f"/jobs/new/1?clone={ottos}",
-    )
+    pages = (f"/compare?a={ottos}&b={ottos}", f"/jobs/new?clone={ottos}")
+    assert olga.get(f"/jobs/new/1?clone={ottos}").status_code == 404  # an upload is never shared
     for address in pages:
-        assert olga.get(address).status_code == 404, address
+        assert olga.get(address).status_code == 403, address
     assert otto.get(pages[0]).status_code == 200
-    # bulk actions report the jobs of others as missing
+    # bulk actions say whom to ask
     post(olga, "/jobs/bulk", action="delete", job=[ottos, nobodys])
-    assert f"There is no job {ottos}." in olga.get("/jobs").text
+    assert "This job belongs to otto. Ask for it to be shared." in olga.get("/jobs").text
     with connected():
         assert Job.select().where(Job.deleted_at.is_null()).count() == 2
 

@@ -43,6 +43,7 @@ REPEATABLE = {
     "connect.use_base_url",
     "job_actions.change",
     "job_actions.delete",
+    "job_actions.share",
     "job_settings.save",
     "login.enter",
     "login.leave",

@@ -115,6 +115,11 @@ class Settings:
         5, "number of calls in flight at which learning a limit starts", "calls", 1, 10_000
     )
     DEFAULT_MAX_RETRIES: int = setting(3, "calls after the first", "calls", 0, 100)
+    DEFAULT_SHARING: str = setting(
+        "private",
+        "who sees a new job besides its owner, admins and viewers ([levels](access.md#sharing))",
+        choices=("private", "view", "edit"),
+    )
     MAX_CONCURRENCY: int = setting(
         5000, "highest concurrency that a connection or a job may set", "calls", 1, 100_000
     )
