@@ -240,7 +240,7 @@ class Postgres(PooledPostgresqlDatabase):
         if not monkey.is_module_patched("socket"):
             cursor.executemany(sql, rows)
             return
-        running = gevent.spawn(wrap_errors(Exception, cursor.executemany), sql, rows)
+        running = gevent.spawn(wrap_errors((Exception,), lambda: cursor.executemany(sql, rows)))
         try:
             failure = running.get()
         except BaseException:
