@@ -53,6 +53,7 @@ ACTIONS = (
     "care.backup",
     "care.restore",
     "care.clean",
+    "care.rules",
     "care.key",
     "care.copy",
 )
