@@ -43,6 +43,7 @@ _OPERATOR_ONLY = {
     "reading_options",
     "pictures.of_staged",
     "saved_templates",
+    "settings",
 }
 # the pages that tokens may read: results of the jobs in their scope
 TOKENS_READ = {
@@ -68,6 +69,7 @@ TOKENS_READ = {
     "jobs_list.home",
     "jobs_list.index",
     "pictures.of_job",
+    "shortcuts.find_jobs",
 }
 # what all users share: only for tokens that are not limited to their own jobs
 WIDE_TOKENS_READ = {

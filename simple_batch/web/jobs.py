@@ -1,5 +1,8 @@
 """The list of jobs."""
 
+from collections.abc import Callable
+from functools import partial
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
@@ -11,8 +14,8 @@ from ..core.domain import JobStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
-from ..insight.jobs import JobRow
-from ..services import configs, job_bin, job_retry, jobs
+from ..services import configs, job_bin, job_retry, job_tags, jobs
+from ..services.tags import tags_of
 from .deleted_jobs import flash_deleted
 from .first_steps import done_steps
 from .form_keys import once
@@ -29,6 +32,7 @@ _BULK = {
     "retry": job_retry.retry,
     "delete": jobs.delete,
 }
+_TAGGING = {"tag": job_tags.add, "untag": job_tags.remove}
 
 
 @blueprint.get("/")
@@ -44,6 +48,7 @@ def index():
         "status": request.args.get("status", ""),
         "q": request.args.get("q", "").strip(),
         "config": request.args.get("config", ""),
+        "tag": request.args.get("tag", "").strip(),
         "sort": request.args.get("sort", "-created"),
     }
     if wanted["status"] and wanted["status"] not in set(JobStatus):
@@ -58,6 +63,7 @@ def index():
         shown=wanted["status"] or None,
         q=wanted["q"],
         config=wanted["config"] or None,
+        tag=wanted["tag"] or None,
         sort=wanted["sort"],
         page=request.args.get("page", 1, type=page_number),
         per_page=PER_PAGE,
@@ -71,7 +77,8 @@ def index():
         "counts": counts,
         "binned": job_bin.count(identity.current().sees),
         "configs": configs.list_all(),
-        "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"]),
+        "tags": insight.job_tags(identity.current().sees),
+        "filtered": any(wanted[name] for name in ("status", "q", "config", "tag")),
     }
     if wanted["status"] != JobStatus.RUNNING and counts.get(JobStatus.RUNNING):
         context["running"] = _running_elsewhere({row["id"] for row in page.rows})
@@ -84,7 +91,7 @@ def index():
     return page, {"Vary": "HX-Request, Cookie"}
 
 
-def _running_elsewhere(shown: set[int]) -> list[JobRow]:
+def _running_elsewhere(shown: set[int]) -> list[insight.JobRow]:
     """The latest running jobs that the table does not show, for the top of the page."""
     found = insight.jobs_page(
         shown=JobStatus.RUNNING, per_page=RUNNING_SHOWN, viewer=identity.current().sees
@@ -95,25 +102,26 @@ def _running_elsewhere(shown: set[int]) -> list[JobRow]:
 @blueprint.post("/jobs/bulk")
 @once
 def bulk():
-    """Pause, resume, cancel, retry or delete the selected jobs."""
+    """Pause, resume, cancel, retry, delete, tag or untag (``tags``) the selected jobs."""
     action = request.form.get("action", "")
-    if action not in _BULK:
+    if action not in _BULK and action not in _TAGGING:
         raise InvalidInput(
             translatable(
                 "action=%(action)r: use one of %(allowed)s.",
                 action=action,
-                allowed=", ".join(_BULK),
+                allowed=", ".join((*_BULK, *_TAGGING)),
             ),
             "action",
         )
     chosen = request.form.getlist("job", type=int)
+    act = _BULK.get(action) or _tagging(action)
     done, refused = [], []
     for job_id in chosen:
         try:
             must_see(job_id)
-            _BULK[action](job_id)
+            act(job_id)
             done.append(job_id)
-        except (Conflict, NotFound) as error:
+        except (Conflict, NotFound, InvalidInput) as error:
             refused.append(translated(error))
     if done and action == "delete":
         flash_deleted(done, ngettext("Deleted %(num)s job.", "Deleted %(num)s jobs.", len(done)))
@@ -128,6 +136,14 @@ def bulk():
     back = request.form.get("back", "")
     listed = url_for("jobs_list.index")
     return redirect(back if back == listed or back.startswith(f"{listed}?") else listed, 303)
+
+
+def _tagging(action: str) -> Callable[[int], object]:
+    """Adds or removes the tags of the form. Raises InvalidInput where there are none."""
+    tags = tags_of(request.form.get("tags", ""))
+    if not tags:
+        raise InvalidInput(translatable("Enter a tag first."), "tags")
+    return partial(_TAGGING[action], tags=tags)
 
 
 @blueprint.app_context_processor

@@ -44,6 +44,8 @@ REPEATABLE = {
     "job_actions.change",
     "job_actions.delete",
     "job_settings.save",
+    "job_tags.save",
+    "storage.set_rules",
     "login.enter",
     "login.leave",
     "login.password",
