@@ -60,4 +60,4 @@ def test_the_tab_shows_the_progress(page, t, questions):
         page.get_by_role("button", name=t("Resume")).click()
         expect_status(page, "completed")
         expect(icon).to_have_attribute("href", re.compile("favicon.svg"))
-        expect(page).to_have_title(re.compile("n: "))
+        expect(page).to_have_title(re.compile("n[:：]"))
