@@ -54,6 +54,7 @@ ACTIONS = (
     "care.backup",
     "care.restore",
     "care.clean",
+    "care.rules",
     "care.key",
     "care.copy",
 )

@@ -45,6 +45,7 @@ _OPERATOR_ONLY = {
     "reading_options",
     "pictures.of_staged",
     "saved_templates",
+    "settings",
 }
 # of the forms of a job: those that do nothing to it, and those of its owner
 _VIEW_IS_ENOUGH = {"job_actions.new_job_of"}
@@ -74,6 +75,7 @@ TOKENS_READ = {
     "jobs_list.home",
     "jobs_list.index",
     "pictures.of_job",
+    "shortcuts.find_jobs",
 }
 # what all users share: only for tokens that are not limited to their own jobs
 WIDE_TOKENS_READ = {

@@ -74,18 +74,20 @@ def create_job(file, config, start, images, yes, **fields):
 
 @command("list-jobs")
 @click.option("--status", type=click.Choice([status.value for status in JobStatus]))
+@click.option("--tag", metavar="TAG", help="Only jobs with this tag.")
 @click.option("--deleted", is_flag=True, help="List the jobs in the bin instead.")
 @click.option("--json", "as_json", is_flag=True)
-def list_jobs(status, deleted, as_json):
+def list_jobs(status, tag, deleted, as_json):
     """List jobs, newest first."""
-    if deleted and status:
-        raise click.UsageError("Give --deleted or --status, not both.")
+    if deleted and (status or tag):
+        other = "--status" if status else "--tag"
+        raise click.UsageError(f"Give --deleted or {other}, not both.")
     if deleted:
         list_deleted(as_json)
         return
     page, found = 1, []
     while True:
-        rows = insight.jobs_page(status=status, page=page, per_page=500)
+        rows = insight.jobs_page(status=status, tag=tag, page=page, per_page=500)
         found += rows.rows
         if page >= rows.pages:
             break
@@ -94,7 +96,7 @@ def list_jobs(status, deleted, as_json):
         put_json([insight.summary(row["id"]) for row in found])
         return
     put_table(
-        ["id", "name", "status", "total", "ok", "failed", "left"],
+        ["id", "name", "status", "total", "ok", "failed", "left", "tags"],
         [
             [
                 row["id"],
@@ -104,6 +106,7 @@ def list_jobs(status, deleted, as_json):
                 row["succeeded"],
                 row["failed"],
                 row["total"] - row["succeeded"] - row["failed"] - row["cancelled"],
+                ", ".join(row["tags"]),
             ]
             for row in found
         ],
@@ -132,8 +135,10 @@ def show_job(job_id, as_json):
         put(f"{'template':20} {template}")
 
 
-def _item(item: dict) -> str:
-    """A cause with its count, what one way saved, or a part."""
+def _item(item: dict | str) -> str:
+    """A tag, a cause with its count, what one way saved, or a part."""
+    if isinstance(item, str):
+        return item
     if "provider_id" in item:
         return _part(item)
     if "cause" in item:

@@ -9,7 +9,7 @@ from ..core import context
 from ..core.errors import SettingsError
 from ..core.messages import Message, translatable
 from ..insight.summary import iso
-from ..services import backups, job_bin, jobs, lifecycle, retention
+from ..services import backups, job_bin, jobs, lifecycle, retention, retention_rules
 from ..store import secrets
 from ..store.database import connected, open_database, redacted_url
 from .base import ExitStatus, command, confirm, counted, put, put_json, put_table, say
@@ -77,7 +77,7 @@ def restore_db(file, with_key, yes):
 def clean(dry_run, yes, as_json, empty_bin, vacuum):
     """Delete data by the retention rules (RETENTION_…)."""
     with connected():
-        on = retention.rules(context.settings())
+        on = retention.rules(retention_rules.in_force())
         going = retention.plan()
         _show(on, going, as_json)
         if empty_bin:

@@ -83,6 +83,10 @@ def _option(field: Field, clearable: bool) -> Callable:
         kind = Several(field.choices)
     if clearable:
         kind = _Clearable(kind)
+    if field.several:
+        return click.option(
+            field.flag, field.name, multiple=True, metavar=field.metavar, help=field.help
+        )
     return click.option(field.flag, field.name, type=kind, metavar=field.metavar, help=field.help)
 
 
@@ -98,4 +102,4 @@ def chosen(field: Field, word: str) -> Any:
 
 def given(value: Any, kind: Kind = Kind.FLAG) -> bool:
     """Whether an option was given."""
-    return value is not None and (value is not False or kind is Kind.SWITCH)
+    return value not in (None, ()) and (value is not False or kind is Kind.SWITCH)

@@ -95,7 +95,7 @@ def _value(field: Field, value: Any, zone: str) -> Any:
     if field.kind is Kind.CHOICE:
         return chosen(field, value)
     if field.kind is Kind.LIST:
-        return field.read(value)
+        return field.read(",".join(value) if field.several else value)
     if field.kind is Kind.JSON:
         return schema.parse(read(value, field.name))
     return value

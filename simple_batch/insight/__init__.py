@@ -8,7 +8,7 @@ from .charts import buckets, charts
 from .compare import compare
 from .detail import RequestDetail, request_detail
 from .error_log import attempts_page, error_groups, events
-from .jobs import job_counts, jobs_page, shown_counts
+from .jobs import JobRow, job_counts, job_tags, jobs_page, shown_counts
 from .page import Page
 from .parts import parts, parts_page
 from .request_table import neighbours, requests_page
@@ -18,6 +18,7 @@ from .summary import Progress, outcomes_known, progress, summary, waits_for_shar
 __all__ = [
     "GridPage",
     "GridQuery",
+    "JobRow",
     "Page",
     "Progress",
     "RequestDetail",
@@ -36,6 +37,7 @@ __all__ = [
     "events",
     "grid_page",
     "job_counts",
+    "job_tags",
     "jobs_page",
     "mixed",
     "neighbours",

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from peewee import SQL, fn
+from peewee import SQL, Value, fn
 
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput
@@ -22,6 +22,7 @@ from .summary import (
     live_of,
     outcomes,
     rate_now,
+    split_tags,
     waiting,
 )
 
@@ -49,6 +50,7 @@ class JobRow(Counts):
 
     id: int
     name: str
+    tags: list[str]
     status: str  # of JobStatus
     status_reason: str
     outcome_status: str | None  # of OutcomeStatus; None while it is not final
@@ -77,9 +79,10 @@ def jobs_page(
     viewer: Scope | None = None,
     shown: str | None = None,
     whose: Whose | None = None,
+    tag: str | None = None,
 ) -> Page[JobRow]:
     """Jobs that the viewer sees (None: all) by status, by the status that they are shown with
-    (outcome_status.py), part of the name, config alias, and owner; ``sort`` is a name of SORTS, with ``-``
+    (outcome_status.py), part of the name or of a tag, config alias, owner, and tag, whatever its case; ``sort`` is a name of SORTS, with ``-``
     before it descending. Raises InvalidInput for another sort."""
     column = SORTS.get(sort.removeprefix("-"))
     if column is None:
@@ -100,12 +103,34 @@ def jobs_page(
     if shown:
         query = query.where(shown_as(shown))
     if q:
-        query = query.where(Job.name.contains(q))
+        query = query.where(Job.name.contains(q) | Job.tags.contains(q))
+    if tag:
+        query = query.where(Value(", ").concat(Job.tags).concat(", ").contains(f", {tag}, "))
     if config:
         query = query.where(ApiConfig.alias == config)
     order = column.desc() if sort.startswith("-") else column.asc()
     rows = query.order_by(order, Job.id.desc()).paginate(max(1, page), per_page)
     return Page([_row(job) for job in rows], max(1, page), per_page, query.count())
+
+
+def finished_jobs(condition, limit: int) -> list[JobRow]:
+    """The jobs under a condition that ended last."""
+    query = Job.select(Job, ApiConfig, User).join(ApiConfig).switch(Job).left_outer_join(User)
+    ended = Job.finished_at.is_null(False) & Job.deleted_at.is_null() & condition
+    query = query.where(ended).order_by(Job.finished_at.desc(), Job.id.desc()).limit(limit)
+    return [_row(job) for job in query]
+
+
+def job_tags(viewer: Scope | None = None) -> list[str]:
+    """The tags of all jobs that the viewer sees (None: all), by name."""
+    query = Job.select(Job.tags).where((Job.tags != "") & Job.deleted_at.is_null())
+    if viewer is not None:
+        query = query.where(visibility.jobs(viewer))
+    found: dict[str, str] = {}
+    for (text,) in query.distinct().tuples():
+        for tag in split_tags(text):
+            found.setdefault(tag.casefold(), tag)
+    return [found[key] for key in sorted(found)]
 
 
 def job_counts(viewer: Scope | None = None) -> dict[str, int]:
@@ -132,6 +157,7 @@ def _row(job: Job) -> JobRow:
     return {
         "id": job.id,
         "name": job.name,
+        "tags": split_tags(job.tags),
         "status": job.status,
         "status_reason": job.status_reason,
         "outcome_status": outcome_status(job),

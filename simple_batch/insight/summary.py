@@ -85,6 +85,16 @@ class FirstToken(TypedDict):
     p95: int | None
 
 
+class ConnectionLimit(TypedDict):
+    """What limits the calls of one connection now (core.domain.GovernorState)."""
+
+    config: str  # alias
+    limited_by: str  # of LimitedBy; empty: nothing
+    limited_to: int | None
+    cooldown_s: float
+    reason: str  # of the cooldown
+
+
 class Summary(TypedDict):
     """One job in figures; moments are ISO 8601 in UTC."""
 
@@ -115,6 +125,7 @@ class Summary(TypedDict):
     first_token_ms: FirstToken
     service: str  # of core.domain.Service
     parts: list[PartJson]  # of its batches at a provider, the oldest first
+    tags: list[str]
 
 
 class Progress(TypedDict):
@@ -143,7 +154,14 @@ class Progress(TypedDict):
     cost: Cost
     spend_cap: float | None  # in units of the job's currency
     governor: dict | None  # the fields of core.domain.GovernorState
+    # of each connection of a job on several that gets calls; None for a job on one
+    limits: list[ConnectionLimit] | None
     parts: PartSums | None  # only of a job that goes through a provider's batch API
+
+
+def split_tags(text: str) -> list[str]:
+    """The tags in the column of a job."""
+    return text.split(", ") if text else []
 
 
 def summary(job_id: int) -> Summary:
@@ -184,6 +202,7 @@ def summary(job_id: int) -> Summary:
         "first_token_ms": first_token(job),
         "service": job.service,
         "parts": parts(job_id) if job.service != Service.NOW else [],
+        "tags": split_tags(job.tags),
     }
 
 
@@ -223,6 +242,7 @@ def progress(job_id: int) -> Progress:
         "cost": cost(job),
         "spend_cap": None if job.spend_cap is None else float(Decimal(job.spend_cap) / NANO),
         "governor": live.get("governor"),
+        "limits": _limits(live),
         "parts": sums,
     }
 
@@ -267,6 +287,23 @@ def live_of(job: Job) -> dict:
         return {}
     live = json.loads(job.live or "{}")
     return live if now_ms() - live.get("at", 0) < jobs.LIVE_FRESH_MS else {}
+
+
+def _limits(live: dict) -> list[ConnectionLimit] | None:
+    configs = live.get("configs")
+    if not configs:
+        return None
+    return [
+        {
+            "config": alias,
+            "limited_by": one["governor"].get("limited_by") or "",
+            "limited_to": one["governor"].get("limited_to"),
+            "cooldown_s": one["governor"].get("cooldown_s", 0),
+            "reason": one["governor"].get("reason", ""),
+        }
+        for alias, one in configs.items()
+        if not one["state"]
+    ]
 
 
 def waiting(job: Job, live: dict | None = None) -> WaitingState | None:

@@ -100,7 +100,8 @@ class JobRun:
         self._waited = False
         self._routes: dict[RouteKey | tuple[RouteKey, int], Route] = {}
         self._stop: PauseReason | None = None
-        self._limit_seen: tuple[float, GovernorState | None] = 0.0, None  # when, and what
+        # when, and what; by connection, and of the job
+        self._limit_seen: dict[str, tuple[float, GovernorState | None]] = {}
         self.slots = ResizableSemaphore(job.concurrency)
         self._worker_slots = worker_slots
         self._flow = Flow(job.priority, job.concurrency)
@@ -383,17 +384,23 @@ class JobRun:
             return None
         providers = [(share, share.route.provider) for share in self._shares.all]
         return {
-            provider.alias: ConfigLive(share.state, provider.governor.state())
+            provider.alias: ConfigLive(
+                share.state, self._steady(provider.alias, provider.governor.state())
+            )
             for share, provider in providers
         }
 
     def _governor(self) -> GovernorState:
-        """What limits the calls stays for a moment: it must not flicker on the pages."""
-        state, now = self._limited(), time.monotonic()
+        return self._steady("", self._limited())
+
+    def _steady(self, of: str, state: GovernorState) -> GovernorState:
+        """What limits the calls (of a connection, or of the job: ``of`` is empty) stays for a moment: it must
+        not flicker on the pages."""
+        now = time.monotonic()
         if state.limited_by:
-            self._limit_seen = now, state
+            self._limit_seen[of] = now, state
             return state
-        seen_at, seen = self._limit_seen
+        seen_at, seen = self._limit_seen.get(of, (0.0, None))
         if seen is None or now - seen_at > _SEEN_S or seen.limited_by in _MOMENTARY:
             return state
         return msgspec.structs.replace(

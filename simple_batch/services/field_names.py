@@ -9,6 +9,7 @@ _NAMES = {
         translatable("concurrency"),
         # of a job
         translatable("name"),
+        translatable("tags"),
         translatable("max_retries"),
         translatable("deadline_at"),
         translatable("hours"),

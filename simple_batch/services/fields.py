@@ -73,6 +73,7 @@ class Field:
     flag: str = ""
     help: str | None = None
     metavar: str | None = None
+    several: bool = False  # a list whose option can be repeated
     # a recipe: the JSON key, if it is kept; with ``recipe_if`` only where that field is set
     recipe: str = ""
     recipe_if: str = ""
@@ -125,6 +126,8 @@ def stored(field: Field, value: Any) -> Any:
         return value[: field.max_length]
     if field.kind is Kind.PAIRS:
         return json.dumps(value, ensure_ascii=False)
+    if field.kind is Kind.LIST:
+        return field.write(field.read(field.write(value)))
     return value
 
 
@@ -138,6 +141,8 @@ def restored(field: Field, value: Any) -> Any:
         return json.loads(value)
     if field.kind is Kind.CHOICES:
         return tuple(one.value for one in field.choices if one.value in value.split(","))
+    if field.kind is Kind.LIST:
+        return field.read(value)
     return value
 
 

@@ -17,6 +17,7 @@ from ..intake import Reading, Template
 from ..store import configs
 from .config_fields import ConfigFields
 from .fields import Choice, Field, Kind, declared
+from .tags import tags_of, tags_text
 
 _OUTCOMES = (
     Choice(Outcome.CUT_OFF, translatable("cut off")),
@@ -77,6 +78,24 @@ class JobOptions(msgspec.Struct, kw_only=True):
             editable=True,
         ),
     ] = ""
+    tags: Annotated[
+        tuple[str, ...],
+        Field(
+            kind=Kind.LIST,
+            label=translatable("Tags"),
+            read=tags_of,
+            write=tags_text,
+            form_label=translatable("Tags (optional)"),
+            hint=translatable("Separated by commas."),
+            group="main",
+            flag="--tag",
+            several=True,
+            metavar="TAG",
+            help="A tag of the job; can be repeated.",
+            recipe="tags",
+            editable=True,
+        ),
+    ] = ()
     concurrency: Annotated[
         int | None,  # None: learned
         Field(

@@ -8,10 +8,12 @@ Batch API, uploads never launched and cached answers have their own rules, alway
 
 import contextlib
 import logging
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,14 +25,16 @@ from ..store import binned_jobs, disk_usage
 from ..store.database import connected, folder_of, is_server, sqlite_path
 from ..store.jobs import needs_upload
 from ..store.models import ApiFile, Job, Upload
-from . import batch_files, uploads
+from . import batch_files, retention_rules, uploads
 
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 AUTO_EVERY_S = 600.0
+LOOK_EVERY_S = 10.0  # whether automatic rules were switched on
 _next_at = 0.0
+_looked_at = -math.inf
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -108,7 +112,7 @@ def rules(settings: Settings) -> dict[str, float]:
 
 def plan() -> Plan:
     """What would go now."""
-    settings = context.settings()
+    settings = retention_rules.in_force()
     jobs = _jobs(settings)
     gone = set(_ids(jobs))
     return Plan(jobs, _uploads(settings, gone), _results(settings, gone), _exports(settings))
@@ -124,12 +128,34 @@ def sweep() -> None:
     global _next_at
     batch_files.sweep()
     sweep_bin()
+    if time.monotonic() < _next_at or not _automatic():
+        return
+    _next_at = time.monotonic() + AUTO_EVERY_S
+    with connected():
+        going = plan()
+    apply(going)
+
+
+def _automatic() -> bool:
+    """Whether there are rules that apply automatically; the rules in the database are looked up every
+    LOOK_EVERY_S at most."""
+    global _looked_at
     settings = context.settings()
-    if settings.RETENTION_AUTO and rules(settings) and time.monotonic() >= _next_at:
-        _next_at = time.monotonic() + AUTO_EVERY_S
-        with connected():
-            going = plan()
-        apply(going)
+    if settings.RETENTION_AUTO and rules(settings):
+        return True
+    if time.monotonic() - _looked_at < LOOK_EVERY_S:
+        return False
+    _looked_at = time.monotonic()
+    with connected():
+        settings = retention_rules.in_force()
+    return settings.RETENTION_AUTO and bool(rules(settings))
+
+
+def set_rules(values: Mapping[str, Any]) -> None:
+    """Set these rules, by the names of their settings; automatic ones apply at once. Raises InvalidInput."""
+    global _next_at, _looked_at
+    retention_rules.save(values)
+    _next_at, _looked_at = 0.0, -math.inf
 
 
 def bin_ms() -> int:

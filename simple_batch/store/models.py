@@ -239,6 +239,7 @@ class Job(BaseModel):
     """One batch. The counters change in the transaction of the results that move them."""
 
     name = TextField()
+    tags = TextField(default="")  # with ", " between them
     user = ForeignKeyField(User, null=True, on_delete="SET NULL")  # null: made without a login
     sharing = CharField(default="private")  # core/domain.Sharing
     config = ForeignKeyField(ApiConfig, backref="jobs", on_delete="RESTRICT")
@@ -317,7 +318,7 @@ class Job(BaseModel):
 
     created_at = BigIntegerField(index=True)
     started_at = BigIntegerField(null=True)
-    finished_at = BigIntegerField(null=True)
+    finished_at = BigIntegerField(null=True, index=True)
     active_ms = BigIntegerField(default=0)  # time spent running, pauses not counted
     resumed_at = BigIntegerField(null=True)  # start of the present running stretch
     deleted_at = BigIntegerField(null=True)  # hidden; its rows are being removed unless it is …
@@ -623,6 +624,22 @@ class SavedView(BaseModel):
     created_at = BigIntegerField()
 
 
+class JobsSeen(BaseModel):
+    """When a user last looked at the finished jobs."""
+
+    user = ForeignKeyField(
+        User, null=True, on_delete="CASCADE", unique=True
+    )  # null: without a login
+    seen_at = BigIntegerField()
+
+
+class StoredSetting(BaseModel):
+    """A setting that was changed on the pages; the environment and settings.toml win."""
+
+    name = CharField(primary_key=True)
+    value = TextField()
+
+
 class ApiFile(BaseModel):
     """A file of the Batch API: an upload, or the results of a job (``part``: output or error), which
     are written out when they are asked for."""
@@ -845,6 +862,8 @@ ALL = (
     GridColumn,
     GridKey,
     SavedView,
+    JobsSeen,
+    StoredSetting,
     ApiFile,
     IdempotencyKey,
     Delivery,

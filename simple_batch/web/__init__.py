@@ -5,6 +5,7 @@ from flask import Flask
 from . import (
     access,
     audit,
+    bell,
     compare,
     configs,
     connect,
@@ -34,8 +35,10 @@ from . import (
     questions,
     reading_options,
     security,
+    shortcuts,
     speed_words,
     storage,
+    tag_forms,
     templates,
     users,
 )
@@ -46,11 +49,12 @@ def register(app: Flask) -> None:
     page_cache.register(app)
     for module in (
         *(security, form_keys, i18n, filters, job_status, part_words, speed_words),
-        *(navigation, questions, error_pages),
+        *(navigation, shortcuts, questions, error_pages),
     ):
         module.register(app)
     for module in (
         jobs,
+        bell,
         deleted_jobs,
         new_draft,
         new_job,
@@ -64,6 +68,7 @@ def register(app: Flask) -> None:
         job_charts,
         job_settings,
         job_actions,
+        tag_forms,
         compare,
         configs,
         connect,

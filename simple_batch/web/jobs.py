@@ -1,5 +1,6 @@
 """The list of jobs."""
 
+from collections.abc import Callable
 from functools import partial
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -15,7 +16,8 @@ from ..core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.request_input import page_number
 from ..insight.jobs import MINE, SHARED, JobRow, Whose
-from ..services import configs, job_bin, job_retry, jobs, sharing
+from ..services import configs, job_bin, job_retry, job_tags, jobs, sharing
+from ..services.tags import tags_of
 from .deleted_jobs import flash_deleted
 from .first_steps import done_steps
 from .form_keys import once
@@ -34,6 +36,7 @@ _BULK = {
     **{f"share-{level}": partial(sharing.share, wanted=level) for level in Sharing},
 }
 _OWNER_ONLY = {"delete", *(f"share-{level}" for level in Sharing)}
+_TAGGING = {"tag": job_tags.add, "untag": job_tags.remove}
 
 
 @blueprint.get("/")
@@ -49,6 +52,7 @@ def index():
         "status": request.args.get("status", ""),
         "q": request.args.get("q", "").strip(),
         "config": request.args.get("config", ""),
+        "tag": request.args.get("tag", "").strip(),
         "sort": request.args.get("sort", "-created"),
         "whose": request.args.get("whose", ""),
     }
@@ -66,6 +70,7 @@ def index():
         shown=wanted["status"] or None,
         q=wanted["q"],
         config=wanted["config"] or None,
+        tag=wanted["tag"] or None,
         sort=wanted["sort"],
         page=request.args.get("page", 1, type=page_number),
         per_page=PER_PAGE,
@@ -80,7 +85,8 @@ def index():
         "binned": job_bin.count(identity.current().sees),
         "configs": configs.list_all(),
         "sharing_words": sharing.WORDS,
-        "filtered": bool(wanted["status"] or wanted["q"] or wanted["config"] or whose),
+        "tags": insight.job_tags(identity.current().sees),
+        "filtered": bool(whose) or any(wanted[name] for name in ("status", "q", "config", "tag")),
     }
     if wanted["status"] != JobStatus.RUNNING and counts.get(JobStatus.RUNNING):
         context["running"] = _running_elsewhere({row["id"] for row in page.rows}, whose)
@@ -121,25 +127,26 @@ def _running_elsewhere(shown: set[int], whose: Whose | None) -> list[JobRow]:
 @blueprint.post("/jobs/bulk")
 @once
 def bulk():
-    """Pause, resume, cancel, retry, share or delete the selected jobs."""
+    """Pause, resume, cancel, retry, share, delete, tag or untag (``tags``) the selected jobs."""
     action = request.form.get("action", "")
-    if action not in _BULK:
+    if action not in _BULK and action not in _TAGGING:
         raise InvalidInput(
             translatable(
                 "action=%(action)r: use one of %(allowed)s.",
                 action=action,
-                allowed=", ".join(_BULK),
+                allowed=", ".join((*_BULK, *_TAGGING)),
             ),
             "action",
         )
     chosen = request.form.getlist("job", type=int)
+    act = _BULK.get(action) or _tagging(action)
     done, refused = [], []
     for job_id in chosen:
         try:
             job_rights.need(job_id, Right.OWN if action in _OWNER_ONLY else Right.EDIT)
-            _BULK[action](job_id)
+            act(job_id)
             done.append(job_id)
-        except (Conflict, Forbidden, NotFound) as error:
+        except (Conflict, Forbidden, NotFound, InvalidInput) as error:
             refused.append(translated(error))
     if done and action == "delete":
         flash_deleted(done, ngettext("Deleted %(num)s job.", "Deleted %(num)s jobs.", len(done)))
@@ -154,6 +161,14 @@ def bulk():
     back = request.form.get("back", "")
     listed = url_for("jobs_list.index")
     return redirect(back if back == listed or back.startswith(f"{listed}?") else listed, 303)
+
+
+def _tagging(action: str) -> Callable[[int], object]:
+    """Adds or removes the tags of the form. Raises InvalidInput where there are none."""
+    tags = tags_of(request.form.get("tags", ""))
+    if not tags:
+        raise InvalidInput(translatable("Enter a tag first."), "tags")
+    return partial(_TAGGING[action], tags=tags)
 
 
 @blueprint.app_context_processor

@@ -78,6 +78,7 @@ AUDITED = {
     "care.backup": _("Database backed up"),
     "care.restore": _("Backup restored"),
     "care.clean": _("Storage cleaned up"),
+    "care.rules": _("Cleanup rules changed"),
     "care.key": _("Encryption key rotated"),
     "care.copy": _("Database copied"),
 }

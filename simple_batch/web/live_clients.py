@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from typing import NamedTuple
 
 from flask import Flask
@@ -23,6 +24,7 @@ RECHECK_S = (
 )
 EXPIRY_CHECK_S = 60.0  # interval where none has changed: sessions expire
 JOB_LIST = 0  # in place of a job's id
+FINISHED = -1  # likewise, for the finished jobs of a user
 
 
 class Client(NamedTuple):
@@ -93,6 +95,12 @@ class Clients:
         """The scopes of those that watch the list."""
         watching = [sid for sid, found in self._watching.items() if (JOB_LIST, False) in found]
         return {self._connected[sid].caller.sees for sid in watching if sid in self._connected}
+
+    def callers_of_finished(self) -> set[Actor]:
+        """Those that watch the finished jobs, one for all clients of a user."""
+        watching = [sid for sid, found in self._watching.items() if (FINISHED, False) in found]
+        found = (self._connected[sid].caller for sid in watching if sid in self._connected)
+        return {replace(caller, address="") for caller in found}
 
     def disconnect_revoked(self) -> None:
         """Disconnect clients whose access was revoked or changed. Does nothing until the next check is

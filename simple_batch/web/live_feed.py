@@ -22,20 +22,22 @@ from socketio.pubsub_manager import PubSubManager
 from .. import insight
 from ..auth import job_rights
 from ..auth.job_rights import Right
+from ..core.domain import FINAL_STATUSES
 from ..core.errors import SimpleBatchError
 from ..core.identity import Actor, Scope
 from ..core.request_input import LARGEST_ID
 from ..runner import signals
+from ..services import finished_jobs
 from ..store.database import connected, log_failure
 from . import socket_packets
-from .live_clients import JOB_LIST, NAMESPACE, Clients
+from .live_clients import FINISHED, JOB_LIST, NAMESPACE, Clients
 from .socket_packets import EventPacket
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 TICK_S = 0.5  # job.progress and request.finished: twice a second
-SLOW_TICKS = 2  # job.buckets, job.errors, jobs.changed: once a second
+SLOW_TICKS = 2  # job.buckets, job.errors, jobs.changed, jobs.finished: once a second
 SHARE = 0.05  # of the time may go into sending: with very many clients the ticks are further apart
 MESSAGE_S = 0.0001  # what one event to one client takes, about
 EVENTS = 3  # a tick, to a client that watches everything
@@ -86,6 +88,7 @@ class Feed:
         self._snapshots: dict[str, tuple[float, int, Mapping]] = {}  # room → when, at which seq
         self._changed: set[int] = set()  # jobs with new figures
         self._listed: set[int] = set()  # jobs that look different in the list
+        self._ended = False  # a job has ended, or a user has looked at those that have
         self._newest: dict[str, set[int]] = {}  # list's room → the jobs that it last showed
         self._tails: dict[int, list[dict]] = defaultdict(list)  # finished requests by job
         self._dropped: dict[int, int] = defaultdict(int)  # those that the tail has no room for
@@ -101,7 +104,7 @@ class Feed:
     # --- subscriptions ----------------------------------------------------------------------
 
     def subscribe(self, sid: str, data=None, *_more) -> dict:
-        """``{"job_id": n, "tail": bool}``, or ``{}`` for the list of jobs."""
+        """``{"job_id": n, "tail": bool}``, ``{"finished": true}``, or ``{}`` for the list of jobs."""
         data = {} if data is None else data
         if not isinstance(data, dict):
             return {"ok": False, "error": "send an object"}
@@ -111,6 +114,8 @@ class Feed:
         caller = self.clients.caller(sid)
         if caller is None:
             return {"ok": False, "error": "connect first"}
+        if data.get("finished") is True:
+            return self._subscribe_finished(sid, caller)
         room = _list_room(caller.sees) if job_id is None else f"job-{job_id}"
         try:
             if job_id is None:
@@ -126,6 +131,20 @@ class Feed:
         if tail:
             self._server.enter_room(sid, f"{room}-tail", namespace=NAMESPACE)
         return {"ok": True, "seq": self._seq[room], "snapshot": snapshot}
+
+    def _subscribe_finished(self, sid: str, caller: Actor) -> dict:
+        if caller.token is not None:
+            return {"ok": False, "error": "only users have finished jobs to look at"}
+        room = _finished_room(caller)
+        with connected():
+            snapshot = {"unseen": finished_jobs.unseen(caller)}
+        self._server.enter_room(sid, room, namespace=NAMESPACE)
+        self._watch(sid, FINISHED, tail=False)
+        return {"ok": True, "seq": self._seq[room], "snapshot": snapshot}
+
+    def finished_seen(self) -> None:
+        """A user has looked at the finished jobs: their other pages follow."""
+        self._ended = True
 
     def _snapshot(self, room: str, job_id: int) -> Mapping:
         """The state of a job; clients that subscribe within one tick get the same."""
@@ -155,6 +174,7 @@ class Feed:
 
     def _on_status(self, _sender, job_id: int, from_status, to_status, reason) -> None:
         self._changed.add(job_id)
+        self._ended |= to_status in FINAL_STATUSES
         payload = {"from": from_status, "to": to_status, "reason": reason}
         self._emit("job.status", job_id, payload)
 
@@ -196,6 +216,7 @@ class Feed:
         self._snapshots.clear()
         self._changed.clear()
         self._listed.clear()
+        self._ended = False
         self._newest.clear()
         self._tails.clear()
         self._dropped.clear()
@@ -218,6 +239,18 @@ class Feed:
             listed, self._listed = self._listed, set()
             if JOB_LIST in watched:
                 self._send_lists(listed)
+
+        if slow and self._ended:
+            self._ended = False
+            if FINISHED in watched:
+                self._send_finished()
+
+    def _send_finished(self) -> None:
+        with self.clients.lock:
+            callers = self.clients.callers_of_finished()
+        for caller in callers:
+            payload = {"unseen": finished_jobs.unseen(caller)}
+            self._emit("jobs.finished", None, payload, room=_finished_room(caller))
 
     def _send_lists(self, changed: set[int]) -> None:
         """Send what changed to each group of clients that see the same jobs."""
@@ -283,6 +316,11 @@ def _list_room(scope: Scope | None) -> str:
     if scope is None:
         return LIST_ROOM
     return f"{LIST_ROOM}-{scope.user or 0}-{scope.token or 0}"
+
+
+def _finished_room(caller: Actor) -> str:
+    """One room for all pages of a user."""
+    return f"finished-{caller.user or 0}-{caller.role}"
 
 
 def _check_visible(job_id: int, caller: Actor) -> None:

@@ -53,7 +53,7 @@ _KEY_VALUES = (  # of a WSGI environ
     "SERVER_PORT",
     "wsgi.url_scheme",
 )
-_NEVER_CACHED = ("/static/", "/socket.io/")
+_NEVER_CACHED = ("/static/", "/socket.io/", "/finished")  # the last one notes that it was looked at
 _CSRF = "csrf_token"  # the session's, and g's
 _NOT_IN_KEY = {_CSRF, RENEWED, SESSION, "_id", "_fresh"}  # of a session: no page shows them
 
@@ -149,7 +149,11 @@ class PageCache:
                 return self._dispatch()
             finally:
                 self.clear()  # also what was stored while it worked
-        if request.method == "HEAD" or "_flashes" in session:
+        if (
+            request.method == "HEAD"
+            or request.path.startswith(_NEVER_CACHED)
+            or "_flashes" in session
+        ):
             return self._dispatch()
         g.audience = self._audience()
         key = _key(g.audience, request.environ)

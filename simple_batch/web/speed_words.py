@@ -1,5 +1,6 @@
 """What limits the speed of a job now, in a sentence; static/js/speed_line.js puts the same together."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 
@@ -9,11 +10,14 @@ from flask_babel import lazy_gettext as _
 
 from ..core.clock import now_ms
 from ..core.domain import JobStatus, LimitedBy
-from ..insight.summary import Progress
+from ..insight.summary import ConnectionLimit, Progress
 from .filters import number, seconds
 from .labels import cooldown
 
 ALL_SENT, WAITING, UNLIMITED = "all_sent", "waiting", "unlimited"
+# a limit for each connection of a job on several; among them limits that were learned
+SEVERAL, SEVERAL_LEARNED = "several", "several_learned"
+_OF_THE_JOB = (LimitedBy.JOB, LimitedBy.PROCESS, LimitedBy.MEMORY)  # of all its connections
 PATTERNS = {
     LimitedBy.GROWING: _("Raising the number of calls at a time: %(n)s now.", n="{n}"),
     LimitedBy.LEARNED_CONCURRENCY: _(
@@ -34,6 +38,7 @@ PATTERNS = {
     ALL_SENT: _("All remaining requests are in flight."),
     UNLIMITED: _("As fast as the API answers."),
     WAITING: _("The API does not answer. Next probe in %(s)s s.", s="{s}"),
+    SEVERAL: _("%(name)s: %(sentence)s", name="{name}", sentence="{sentence}"),
 }
 
 
@@ -63,7 +68,13 @@ def speed_code(progress: Progress) -> str:
         return WAITING
     if governor is None:
         return ""
-    if governor.get("limited_by"):
+    if governor.get("limited_by") in _OF_THE_JOB:
+        return governor["limited_by"]
+    found = [limit["limited_by"] for limit in progress["limits"] or ()]
+    if any(found):
+        learned = any(code.startswith("learned_") for code in found)
+        return SEVERAL_LEARNED if learned else SEVERAL
+    if governor.get("limited_by") and progress["limits"] is None:
         return governor["limited_by"]
     if not counts["in_flight"]:
         return ""
@@ -71,13 +82,26 @@ def speed_code(progress: Progress) -> str:
 
 
 def speed_words(progress: Progress) -> str:
-    """The sentence."""
-    pattern = speed_patterns().get(speed_code(progress), "")
-    governor = progress["governor"] or {}
+    """The sentence; for a job on several connections one for each."""
+    code = speed_code(progress)
+    if code in (SEVERAL, SEVERAL_LEARNED):
+        return " ".join(map(_of_connection, progress["limits"] or ()))
+    return _filled(code, progress["governor"] or {}, _seconds(progress))
+
+
+def _of_connection(limit: ConnectionLimit) -> str:
+    sentence = _filled(limit["limited_by"] or UNLIMITED, limit, f"{limit['cooldown_s']:g}")
+    # the name last: it may have the form of a place
+    pattern = speed_patterns()[SEVERAL].replace("{sentence}", sentence)
+    return pattern.replace("{name}", limit["config"], 1)
+
+
+def _filled(code: str, limit: Mapping, seconds_left: str) -> str:
+    pattern = speed_patterns().get(code, "")
     values = {
-        "{n}": number(governor.get("limited_to") or 0),
-        "{s}": _seconds(progress),
-        "{why}": cooldown(governor.get("reason") or ""),
+        "{n}": number(limit.get("limited_to") or 0),
+        "{s}": seconds_left,
+        "{why}": cooldown(limit.get("reason") or ""),
     }
     for place, value in values.items():
         pattern = pattern.replace(place, str(value))

@@ -1,4 +1,4 @@
-// On every page: theme, menus, keyboard shortcuts.
+// On every page: theme, menus, what keeps focus and clicks while parts are replaced.
 
 // Keeps the focus while a script replaces a part of the page: the same element gets it again, else the part.
 window.SimpleBatchFocus = (() => {
@@ -10,6 +10,7 @@ window.SimpleBatchFocus = (() => {
     replace();
     if (!old || part.contains(old)) return;
     const fresh = (old.id && document.getElementById(old.id)) || [...part.querySelectorAll(old.tagName)].find(same(old));
+    if (fresh && fresh.tagName === "TR") fresh.tabIndex = -1; // a row that a key has reached
     if (!fresh) part.tabIndex = -1;
     (fresh || part).focus({ preventScroll: true });
   };
@@ -69,41 +70,5 @@ window.SimpleBatchPointer = (() => {
       menu.open = false;
       menu.querySelector("summary").focus();
     }
-  });
-
-  const help = document.getElementById("help");
-  const shortcuts = document.getElementById("shortcuts");
-  help.hidden = false;
-  help.addEventListener("click", () => shortcuts.showModal());
-
-  let before = null; // "g" waits for its second key
-  const follow = (selector) => {
-    const link = document.querySelector(selector);
-    if (link) link.click();
-    return Boolean(link);
-  };
-  const actions = {
-    "?": () => shortcuts.showModal(),
-    "/": () => {
-      const field = document.querySelector("main input[type=search]");
-      if (field) field.focus();
-      return Boolean(field);
-    },
-    t: () => theme.click(),
-    j: () => follow("#walk [rel=next]"),
-    k: () => follow("#walk [rel=prev]"),
-  };
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-    const { key } = event;
-    const first = before;
-    before = key === "g" ? "g" : null;
-    if (first === "g") {
-      if (/^[a-z]$/.test(key) && follow(`[data-go="${key}"]`)) event.preventDefault();
-      return;
-    }
-    if (/^[1-9]$/.test(key)) follow(`.job-tabs .nav-item:nth-child(${key}) a`);
-    else if (actions[key] && actions[key]() !== false) event.preventDefault();
   });
 })();

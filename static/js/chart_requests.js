@@ -1,9 +1,12 @@
-// From a chart to its requests: a click lists those of a bucket below, a drag narrows the window.
+// From a chart to its requests: a click opens those of a bucket in a drawer, a drag narrows the window, whose
+// requests are below.
 (() => {
   const drawn = window.SimpleBatchCharts;
   const root = document.getElementById("charts");
   const part = document.getElementById("bucket-part");
   const title = document.getElementById("bucket-title");
+  const drawer = document.getElementById("bucket-drawer");
+  const below = part.parentElement; // where the requests of a window are
   const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" });
   let chosen = null; // what the table shows: {kind: "bucket" | "bin", n}
   let which = "";
@@ -54,16 +57,43 @@
     const place = new URL(location.href);
     place.hash = `${kind}=${kind === "bucket" ? item.t : n}${which ? "&" + which : ""}`;
     history.replaceState(null, "", place);
+    if (part.parentElement !== drawer) drawer.append(part);
     title.textContent = kind === "bucket" ? clock.format(item.t * 1000) : `${item.from_ms}–${item.to_ms} ms`;
-    await list(url);
+    if ((await list(url)) && !drawer.open) drawer.showModal();
   }
+  let asked = 0;
+  // puts the requests into the part; true if they are still wanted then
   async function list(url) {
+    const turn = ++asked;
     url.searchParams.set("fragment", "1");
     const answer = await fetch(url);
-    if (!answer.ok) return;
-    document.getElementById("bucket-requests").innerHTML = await answer.text();
+    if (!answer.ok) return false;
+    const rows = await answer.text();
+    if (turn !== asked) return false; // a later one is on its way
+    document.getElementById("bucket-requests").innerHTML = rows;
     part.hidden = false;
+    return true;
   }
+
+  // The drawer is left: the page is as it was before, with the requests of its window where it has one.
+  drawer.addEventListener("close", () => {
+    asked += 1;
+    chosen = null;
+    const place = new URL(location.href);
+    place.hash = "";
+    history.replaceState(null, "", place);
+    part.hidden = true;
+    below.append(part);
+    if (new URLSearchParams(location.search).has("from")) showWindow();
+  });
+  drawer.addEventListener("click", (event) => { if (event.target === drawer) drawer.close(); });
+  drawer.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, .table-responsive")) return;
+    event.preventDefault();
+    step(by);
+  });
+  document.getElementById("bucket-close").addEventListener("click", () => drawer.close());
 
   const step = (by) => {
     if (!chosen) return;
@@ -90,6 +120,7 @@
 
   // A narrowed window has its requests below it.
   function showWindow() {
+    if (part.parentElement !== below) below.append(part);
     const url = new URL(root.dataset.requests, location.href);
     url.search = location.search;
     url.searchParams.delete("bucket");

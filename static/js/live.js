@@ -1,14 +1,26 @@
-// The live feed for pages: one socket, snapshots after gaps, polling while the socket is gone.
+// The live feed for pages: one socket for all subscriptions, snapshots after gaps, polling while the socket is gone.
 window.SimpleBatchLive = (() => {
   const POLL_MS = 2000;
   const SILENT_MS = 4000; // without a connection for this long, poll instead
-  const EVENTS = ["job.progress", "job.status", "job.buckets", "job.errors", "jobs.changed"];
+  const EVENTS = ["job.progress", "job.status", "job.buckets", "job.errors", "jobs.changed", "jobs.finished"];
+  let shared = null;
+  const connection = () => (shared = shared || io("/jobs", { transports: ["websocket", "polling"] }));
 
-  function subscribe(topic, { onSnapshot, onEvent, onState, poll }) {
+  // a browser keeps a page that one leaves, for Back, only without a socket
+  addEventListener("pagehide", () => { if (shared) shared.disconnect(); });
+  addEventListener("pageshow", ({ persisted }) => { if (persisted && shared) shared.connect(); });
+
+  // whether an event belongs to what was subscribed to
+  const concerns = (topic, name, payload) => {
+    if (topic.finished) return name === "jobs.finished";
+    return topic.job_id ? payload.job_id === topic.job_id : name === "jobs.changed";
+  };
+
+  function subscribe(topic, { onSnapshot, onEvent, onState = () => {}, poll }) {
     let seq = null;
     let timer = null;
     let live = false;
-    const socket = io("/jobs", { transports: ["websocket", "polling"] });
+    const socket = connection();
     const ask = () =>
       socket.timeout(5000).emit("subscribe", topic, (error, answer) => {
         if (error || !answer.ok) return startPolling();
@@ -30,15 +42,17 @@ window.SimpleBatchLive = (() => {
 
     watch();
     socket.on("connect", ask);
+    if (socket.connected) ask();
     socket.on("disconnect", () => { live = false; onState("reconnecting"); watch(); });
     socket.on("connect_error", startPolling);
     for (const name of EVENTS)
       socket.on(name, (payload) => {
+        if (!concerns(topic, name, payload)) return;
         if (seq !== null && payload.seq !== seq + 1) ask();
         seq = payload.seq;
         onEvent(name, payload);
       });
-    socket.on("request.finished", (payload) => onEvent("request.finished", payload));
+    socket.on("request.finished", (payload) => { if (concerns(topic, "request.finished", payload)) onEvent("request.finished", payload); });
     return socket;
   }
   // shows beside the figures of the page how fresh they are

@@ -4,11 +4,16 @@ window.SimpleBatchSpeed = (() => {
   const patterns = JSON.parse(line.dataset.words);
   const { number } = window.SimpleBatchFormat;
 
+  const OF_THE_JOB = ["job_concurrency", "process_concurrency", "memory"]; // of all its connections
+
   function code(p) {
     if (p.status !== "running") return "";
     if (p.waiting) return "waiting";
     if (!p.governor) return "";
-    if (p.governor.limited_by) return p.governor.limited_by;
+    if (OF_THE_JOB.includes(p.governor.limited_by)) return p.governor.limited_by;
+    const found = (p.limits || []).map((limit) => limit.limited_by).filter(Boolean);
+    if (found.length) return found.some((name) => name.startsWith("learned_")) ? "several_learned" : "several";
+    if (p.governor.limited_by && !p.limits) return p.governor.limited_by;
     if (!p.counts.in_flight) return "";
     return p.counts.pending ? "unlimited" : "all_sent";
   }
@@ -22,9 +27,15 @@ window.SimpleBatchSpeed = (() => {
   function show(p, why) {
     const limit = code(p);
     line.hidden = !limit;
-    const governor = p.governor || {};
-    const values = { n: number(governor.limited_to || 0), s: seconds(p), why: why(governor.reason || "") };
-    const text = (patterns[limit] || "").replace(/\{(n|s|why)\}/g, (_, name) => values[name]);
+    const filled = (name, of, s) => {
+      const values = { n: number(of.limited_to || 0), s, why: why(of.reason || "") };
+      return (patterns[name] || "").replace(/\{(n|s|why)\}/g, (_, place) => values[place]);
+    };
+    const each = (of) => {
+      const values = { name: of.config, sentence: filled(of.limited_by || "unlimited", of, of.cooldown_s) };
+      return patterns.several.replace(/\{(name|sentence)\}/g, (_, place) => values[place]);
+    };
+    const text = limit.startsWith("several") ? p.limits.map(each).join(" ") : filled(limit, p.governor || {}, seconds(p));
     const place = line.querySelector("[data-live=speed]");
     if (place.textContent !== text) place.textContent = text;
     for (const part of line.querySelectorAll("[data-limits]")) part.hidden = !part.dataset.limits.split(" ").includes(limit);

@@ -77,8 +77,8 @@ ALSO = {
 }
 ENDPOINTS = {
     "open": "static health.healthz health.readyz login.page login.enter",
-    "own account": "login.leave login.password",
-    "lists": "jobs_list.home jobs_list.index compare.index health.prometheus",
+    "own account": "login.leave login.password finished_jobs.index",
+    "lists": "jobs_list.home jobs_list.index shortcuts.find_jobs compare.index health.prometheus",
     "connections": "configs.index",
     "saved templates": "saved_templates.index saved_templates.show saved_templates.download",
     "bin": "job_bin.index job_bin.change",
@@ -90,11 +90,11 @@ ENDPOINTS = {
     ),
     "form of a job": (
         "job_settings.index job_settings.save job_actions.change job_actions.delete "
-        "job_actions.share job_actions.new_job_of job_actions.retry job_actions.send_again "
+        "job_actions.share job_tags.save job_actions.new_job_of job_actions.retry job_actions.send_again "
         "job_actions.sent job_results.save_view job_results.change_view"
     ),
     "work": (
-        "new_job.start new_job.upload jobs_list.bulk saved_templates.new saved_templates.rename "
+        "settings.index new_job.start new_job.upload jobs_list.bulk saved_templates.new saved_templates.rename "
         "saved_templates.restore saved_templates.delete access.index access.create_token "
         "access.revoke_token access.remove_token"
     ),
@@ -106,7 +106,7 @@ ENDPOINTS = {
         "new_draft.save_options new_draft.restore reading_options.choose reading_options.read"
     ),
     "administration": (
-        "users.index users.create users.change audit.index storage.index storage.clean configs.new "
+        "users.index users.create users.change audit.index storage.index storage.clean storage.set_rules configs.new "
         "configs.edit configs.delete configs.forget configs.activate configs.deactivate configs.test "
         "configs.test_stored configs.models configs.known_prices configs.streams_off connect.choose "
         "connect.save connect.models connect.prices connect.connected connect.repair connect.report "

@@ -76,7 +76,7 @@ def test_by_age_what_is_old_and_finished_goes_and_nothing_else(
     assert "a.csv" in page
     assert "RETENTION_JOBS_DAYS=30" in page
     assert Job.__name__ and "new.csv" not in page
-    assert client.get("/storage?lang=zh").text.count("RETENTION_JOBS_DAYS") == 1
+    assert client.get("/storage?lang=zh").text.count("RETENTION_JOBS_DAYS=30") == 1
     app.config["WTF_CSRF_ENABLED"] = False
     assert client.get("/storage?lang=en").status_code == 200
     assert "The deletion has started" in client.post("/storage/clean", follow_redirects=True).text

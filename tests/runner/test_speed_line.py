@@ -7,8 +7,9 @@ import pytest
 
 from simple_batch import insight
 from simple_batch.core import context
-from simple_batch.core.domain import LimitedBy
+from simple_batch.core.domain import LimitedBy, Spread
 from simple_batch.runner.providers import Providers
+from simple_batch.services.job_option_fields import ExtraConfig
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, Audit, Job
 from simple_batch.web import speed_words
@@ -60,6 +61,7 @@ def shown(app, **fields) -> str:
         "status": "running",
         "waiting": None,
         "governor": None,
+        "limits": None,
         "counts": {"pending": 5, "in_flight": 5},
         **fields,
     }
@@ -90,6 +92,54 @@ def test_what_is_no_limit(app):
     assert shown(app, governor=free, counts={"pending": 4, "in_flight": 0}) == ""
     away = {"since": None, "reason": "", "next_probe_at": None}
     assert shown(app, governor=free, waiting=away).startswith("The API does not answer.")
+
+
+def limit(config: str, limited_by: str = "", limited_to: int | None = None, **fields) -> dict:
+    return {
+        "config": config,
+        "limited_by": limited_by,
+        "limited_to": limited_to,
+        "cooldown_s": 0.0,
+        "reason": "",
+        **fields,
+    }
+
+
+def test_each_of_several_connections_has_its_own_limit(app):
+    first = {"limited_by": "learned_requests", "limited_to": 713}
+    limits = [
+        limit("a {sentence}", "learned_requests", 713),
+        limit("b"),
+        limit("c", "cooldown", cooldown_s=2.5, reason="429 rate_limit"),
+    ]
+    assert shown(app, governor=first, limits=limits) == (
+        "a {sentence}: Limited by 713 requests/min, learned from refusals. b: As fast as the API "
+        "answers. c: Waiting 2.5 s after a refusal (429 rate limit)."
+    )
+    # a limit of the first alone that is not among theirs any more, and one of the whole job
+    assert shown(app, governor=first, limits=[limit("b")]) == "As fast as the API answers."
+    own = {"limited_by": "job_concurrency", "limited_to": 4}
+    assert shown(app, governor=own, limits=limits) == "Limited by your concurrency of 4."
+
+
+def test_a_job_on_two_connections_names_both(start, add_config, make_job, wait_for, client):
+    with MisbehavingEndpoint(e.slow(0.5)) as endpoint:
+        add_config(endpoint.base_url, alias="one", concurrency=1)
+        add_config(endpoint.base_url, alias="two", concurrency=2)
+        also = (ExtraConfig("two"),)
+        job_id = make_job(60, "one", also=also, spread=Spread.FAST)
+        wait_until(
+            lambda: (
+                {(each["config"], each["limited_by"]) for each in progress(job_id)["limits"] or ()}
+                == {("one", "concurrency"), ("two", "concurrency")}
+            )
+        )
+        page = client.get(f"/jobs/{job_id}?lang=en").text
+        assert "one: Limited by the connection&#39;s concurrency of 1." in page
+        assert "two: Limited by the connection&#39;s concurrency of 2." in page
+        form = {"csrf_token": token(client, job_id)}
+        client.post(f"/jobs/{job_id}/cancel", data=form)
+        wait_for(job_id, "cancelled")
 
 
 def test_trying_faster_is_passed_on_to_all_processes(start, add_config, make_job, wait_for, client):

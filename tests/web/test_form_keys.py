@@ -45,6 +45,8 @@ REPEATABLE = {
     "job_actions.delete",
     "job_actions.share",
     "job_settings.save",
+    "job_tags.save",
+    "storage.set_rules",
     "login.enter",
     "login.leave",
     "login.password",

@@ -1,0 +1,101 @@
+"""What can be reached by a key or by a name: one registry for the navigation, the list of shortcuts (``?``), the
+keys themselves and the command palette. The actions of a page are its own buttons (``data-commands``)."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Flask, g, request, url_for
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
+
+from .. import insight
+from ..auth.guard import required_role
+from ..core import identity
+from .job_status import job_status_word, leads_to_results
+
+blueprint = Blueprint("shortcuts", __name__)
+
+JOBS_FOUND = 8
+
+
+@dataclass(frozen=True)
+class Command:
+    """A page with an ``endpoint`` (in the navigation under ``section``), or what ``act`` names in
+    static/js/shortcuts.js; keys that follow one another have a space between them."""
+
+    title: LazyString
+    keys: str = ""
+    endpoint: str = ""
+    section: str = ""
+    act: str = ""
+    listed: bool = True  # in the palette
+
+
+COMMANDS = (
+    Command(_("Jobs"), "g j", "jobs_list.index", "jobs"),
+    Command(_("New job"), "g n", "new_job.start", "new"),
+    Command(_("Connections"), "g a", "configs.index", "connections"),
+    Command(_("Compare"), "g c", "compare.index", "compare"),
+    Command(_("Settings"), "", "settings.index", "settings"),
+    Command(_("Team"), "g u", "users.index"),
+    Command(_("Tokens and webhooks"), "g t", "access.index"),
+    Command(_("Storage"), "g s", "storage.index"),
+    Command(_("Audit log"), "g l", "audit.index"),
+    Command(_("Finished jobs"), "g f", "finished_jobs.index"),
+    Command(_("Templates"), "g p", "saved_templates.index"),
+    Command(_("New connection"), "", "configs.new"),
+    Command(_("Bin"), "g b", "job_bin.index"),
+    Command(_("Search jobs, pages and actions"), "Mod K", act="palette", listed=False),
+    Command(_("Keyboard shortcuts"), "?", act="help"),
+    Command(_("Search or filter on this page"), "/", act="search", listed=False),
+    Command(_("Tabs of the page"), "1 – 9", act="tabs", listed=False),
+    Command(_("Next row or request"), "j", act="next", listed=False),
+    Command(_("Previous row or request"), "k", act="previous", listed=False),
+    Command(_("Open the row"), "Enter", act="open", listed=False),
+    Command(_("Select the row"), "x", act="select", listed=False),
+    Command(_("Light or dark"), "t", act="theme"),
+)
+
+
+def register(app: Flask) -> None:
+    app.register_blueprint(blueprint)
+    app.add_template_global(commands)
+
+
+def commands() -> list[dict]:
+    """What the current caller can reach, for the template and the scripts of the page."""
+    caller = g.get("caller")
+    return [
+        {
+            "title": str(command.title),
+            "keys": command.keys,
+            "url": url_for(command.endpoint) if command.endpoint else None,
+            "section": command.section,
+            "act": command.act,
+            "listed": command.listed,
+        }
+        for command in COMMANDS
+        if not command.endpoint or (caller and caller.may(required_role(command.endpoint, "GET")))
+    ]
+
+
+@blueprint.get("/jobs/find")
+def find_jobs():
+    """The latest jobs whose name or one of whose tags has ``q`` in it, as JSON for the palette."""
+    found = insight.jobs_page(
+        q=request.args.get("q", "").strip(),
+        per_page=JOBS_FOUND,
+        viewer=identity.current().sees,
+    )
+    return {"jobs": [_found(row) for row in found.rows]}
+
+
+def _found(row: insight.JobRow) -> dict:
+    page = "job_results.index" if leads_to_results(row["status"]) else "job_pages.overview"
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "tags": row["tags"],
+        "status": row["status"],
+        "words": job_status_word(row["status"], row["outcome_status"], row, row["outcomes"]),
+        "url": url_for(page, job_id=row["id"]),
+    }
