@@ -13,6 +13,7 @@ from ..store.models import Job, database
 from ..store.outcome_status import outcome_status
 from ..store.savings import Cost, SavingJson, cost
 from .parts import PartJson, PartSums, part_sums, parts, parts_left_s
+from .rating_figures import RatingFigures, rating_figures
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
 _KNOWN_WELL = 400  # requests done: the time left is then known to about 10 %
@@ -115,6 +116,7 @@ class Summary(TypedDict):
     first_token_ms: FirstToken
     service: str  # of core.domain.Service
     parts: list[PartJson]  # of its batches at a provider, the oldest first
+    ratings: RatingFigures | None  # of its answers; None where there are none
 
 
 class Progress(TypedDict):
@@ -184,6 +186,7 @@ def summary(job_id: int) -> Summary:
         "first_token_ms": first_token(job),
         "service": job.service,
         "parts": parts(job_id) if job.service != Service.NOW else [],
+        "ratings": rating_figures(job),
     }
 
 
