@@ -23,7 +23,7 @@ def score_word(score: float | None, scale: str) -> str:
     if score is None:
         return ""
     if scale == RatingScale.THUMBS:
-        words = {1: f"👍 {_('Good')}", 0: f"👎 {_('Bad')}"}
+        words = {1: "👍 " + _("Good"), 0: "👎 " + _("Bad")}
         return words.get(score) or _("%(n)s%% 👍", n=round(100 * score))
     return f"{score:g}"
 
