@@ -44,6 +44,7 @@ _REMOVE_SUM = f"DELETE FROM rated_answer WHERE job_id = ? AND idx IN {_LISTED}"
 _REPLACED = f"UPDATE rating SET replaced = TRUE WHERE job_id = ? AND idx IN {_LISTED}"
 # by column: that an answer has a value there
 HAS = {"rating": "g.score IS NOT NULL", "labels": "g.labels <> ''", "note": "g.note <> ''"}
+_NOTHING: tuple = (None, (), "")  # score, labels, note
 _labels = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -89,18 +90,17 @@ def write(job_id: int, indices: Iterable[int], rater: str, change: Change) -> in
                 _OWN, (job_id, _json(found), rater)
             )
         }
-        changed = {index: change.of(*own.get(index, (None, (), ""))) for index in found}
-        empty = [index for index, values in changed.items() if values == (None, (), "")]
+        changed = {index: change.of(*own.get(index, _NOTHING)) for index in found}
+        empty = [index for index, values in changed.items() if values == _NOTHING]
         database.execute_sql(_REMOVE, (job_id, _json(empty), rater))
         at = now_ms()
-        database.executemany(
-            _PUT,
-            [
-                (job_id, index, rater, score, _json(labels), note, at)
-                for index, (score, labels, note) in changed.items()
-                if index not in set(empty)
-            ],
-        )
+        put = [
+            (job_id, index, rater, score, _json(labels), note, at)
+            for index, (score, labels, note) in changed.items()
+            if (score, labels, note) != _NOTHING
+        ]
+        if put:
+            database.executemany(_PUT, put)
         _sum_up(job_id, found)
     return len(found)
 

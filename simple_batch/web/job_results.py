@@ -43,7 +43,7 @@ class _Asked:
         self.review = ReviewView.parse(args)
         with_ratings = self.review.review is not None or ratings.exist(job.id)
         self.view = GridView.parse(args, self.columns, with_ratings)
-        self.sort = args.get("sort") or "index"
+        self.sort = "index" if self.review.review else args.get("sort") or "index"
 
     @property
     def query(self) -> insight.GridQuery:
@@ -76,7 +76,7 @@ class _Asked:
         )
         found = {row["index"]: row for row in insight.single_rows(job_id, indices, self.view.cols)}
         rows = [found[index] for index in indices if index in found]
-        return insight.GridPage(rows, None, None, None, len(rows), True, {})
+        return insight.GridPage(rows, None, None, None, None, False, {})
 
 
 @blueprint.get("/jobs/<int:job_id>/results")

@@ -46,7 +46,7 @@ async function send(event) {
   if (!form) return;
   event.preventDefault();
   if (busy) return;
-  const [index, typed] = [shown, document.activeElement.closest("input, textarea")];
+  const [index, active] = [shown, footer.contains(document.activeElement) ? document.activeElement : null];
   const data = new FormData(form, event.submitter);
   data.set("fragment", "1");
   // typed again, a label is taken away
@@ -68,8 +68,16 @@ async function send(event) {
   } finally {
     busy = false;
   }
-  if (typed && index === shown) rest();
-  if (review && scores && index === shown) advance();
+  if (index !== shown) return;
+  if (active) focusAgain(active);
+  if (review && scores) advance();
+}
+
+// The button that was pressed, as it is now; a field gives the focus back to the answer.
+function focusAgain(active) {
+  const same = active.matches("button") && [...footer.querySelectorAll("button")].find((button) => button.textContent === active.textContent);
+  if (same) same.focus({ preventScroll: true });
+  else rest();
 }
 
 function shownError(text) {
