@@ -31,9 +31,9 @@ def points(table):  # noqa: F811 (fixture)
         ratings.set_up(table, "points", ["late", "rude"])
         ratings.write(table, [0], "anna", Change(score=1, add=("late", "Rude")))
         ratings.write(table, [1], "anna", Change(score=5))
-        ratings.write(table, [2], "anna", Change(score=3, note="=1+1"))
+        ratings.write(table, [2], "anna", Change(score=3, note="2"))
         ratings.write(table, [2], "ben", Change(score=4, add=("late",)))
-        ratings.write(table, [4], "anna", Change(note="unclear"))
+        ratings.write(table, [4], "anna", Change(note="=1+1 unclear"))
     return table
 
 
@@ -83,24 +83,24 @@ def test_columns_filters_and_orders(client, points):
         ("labels=RUDE", [1]),
         ("labels=ru", []),
         ("labels~=ru", [1]),
-        ("labels=late&note~=1", [3]),
+        ("labels=late&note~=2", [3]),
         ("note~=UNCLEAR", [5]),
         ("empty=rating", [4, 5, 6]),
         ("empty=note&rating>=1", [1, 2]),
         ("empty=labels&outcome=ok", [2, 5, 6]),
         ("rating>=1&col.stars=5", [1]),
         ("rating>=1&sort=-latency", [1, 2, 3]),
-        ("rating>=1&sort=-col.stars", [2, 1, 3]),
+        ("rating>=1&sort=col.stars", [2, 1, 3]),
         ("rating>=3&status=failed", []),
         ("sort=rating", [1, 3, 2, 4, 5, 6]),
         ("sort=-rating", [2, 3, 1, 4, 5, 6]),
         ("sort=-rating&outcome=ok", [2, 3, 1, 5, 6]),
         ("sort=rating&labels=late", [1, 3]),
         ("sort=labels", [3, 1, 2, 4, 5, 6]),
-        ("sort=note", [3, 5, 1, 2, 4, 6]),
+        ("sort=-note", [3, 5, 1, 2, 4, 6]),
     ):
         assert shown(client, points, query) == numbers, query
-    pages = walked(client, points, "sort=-note&per=25")
+    pages = walked(client, points, "sort=note&per=25")
     assert pages == [[5, 3, 1, 2, 4, 6]]
     for sort in ("rating", "-labels", "note"):
         place = client.get(f"/jobs/{points}/results.json?sort={sort}&per=25").json
@@ -114,7 +114,7 @@ def test_columns_filters_and_orders(client, points):
 
 def test_pages_by_rating_go_on_where_they_ended(client, points, monkeypatch):
     monkeypatch.setattr(grid_view, "SIZES", (2, 25, 50, 100, 200, 500))
-    for sort, numbers in (("rating", [1, 3, 2, 4, 5, 6]), ("-note", [5, 3, 1, 2, 4, 6])):
+    for sort, numbers in (("rating", [1, 3, 2, 4, 5, 6]), ("note", [5, 3, 1, 2, 4, 6])):
         pages = walked(client, points, f"sort={sort}&per=2")
         assert [n for page in pages for n in page] == numbers
         last = client.get(f"/jobs/{points}/results?sort={sort}&per=2").text
@@ -188,7 +188,8 @@ def test_exports_have_ratings_where_there_are_any(client, points):
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["rating"] for row in rows] == ["1", "5", "3.5", "", "", ""]
     assert rows[0]["rating_labels"] == "late, Rude"
-    assert rows[2]["rating_note"] == "'=1+1"
+    assert rows[2]["rating_note"] == "anna: 2"
+    assert rows[4]["rating_note"] == "'=1+1 unclear"  # no formula
     assert rows[2]["rating_users"] == "2"
     for form in ("xlsx", "parquet"):
         assert client.get(f"/jobs/{points}/export?format={form}").status_code == 200
