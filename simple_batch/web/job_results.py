@@ -224,7 +224,7 @@ def rows(job_id: int):
     if selected:
         found = insight.single_rows(job_id, selected[: grid_view.SIZES[-1]], asked.view.cols)
         return jsonify({"columns": list(asked.view.cols), "rows": found})
-    page = insight.grid_page(job_id, asked.query, asked.view.cols)
+    page = asked.page(job_id)
     return jsonify(
         {
             "columns": list(asked.view.cols),

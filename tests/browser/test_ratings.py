@@ -107,3 +107,27 @@ def test_answers_are_rated_by_keys_to_the_end_of_a_review(judged, t):
     page.locator(".rate-selected").get_by_role("button", name=t("Good")).click()
     expect(page.locator(".alert-success")).to_be_visible()
     expect(page.locator("#results tbody tr")).to_have_count(0)
+
+    # without scores the scale can change
+    page.goto("/jobs/1/results?rating>=0")
+    page.locator("#results tbody input[name=index]").first.check()
+    page.locator("#select-matching").click()
+    page.locator(".rate-selected summary").click()
+    page.locator(".rate-selected").get_by_role("button", name=t("No score")).click()
+    expect(page.locator("#results tbody tr")).to_have_count(0)
+    page.goto("/jobs/1/results")
+    page.locator("#rate-menu summary").click()
+    page.locator("#rating-scale").select_option("points")
+    page.locator("#rating-labels").fill("wrong")
+    page.locator("#rating-settings button").click()
+    expect(page.locator("#rate-menu")).not_to_have_attribute("open", "")
+    page.locator("#results tbody tr").nth(1).press("Enter")
+    with saved(page):
+        page.keyboard.press("4")
+    expect(pressed).to_have_text("4")
+    with saved(page):
+        rating.get_by_role("button", name="wrong").click()
+    expect(pressed).to_have_text(["4", "wrong"])
+    with saved(page):
+        page.keyboard.press("4")  # the button that was pressed has the focus
+    expect(pressed).to_have_text("wrong")
