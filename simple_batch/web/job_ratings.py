@@ -1,15 +1,16 @@
 """Ratings of answers: forms in the drawer, on the request page and over the results grid."""
 
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_babel import ngettext
-from werkzeug.datastructures import MultiDict
 
 from .. import insight
 from ..core.errors import Conflict, InvalidInput
 from ..core.messages import translatable
 from ..services import jobs, judging, result_views
+from ..store.models import Job
+from ..store.ratings import Change
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
 from .labels import translated
@@ -29,7 +30,8 @@ def rate(job_id: int, index: int):
         judging.rate(job_id, index, _change(job), answered_at)
     except (Conflict, InvalidInput) as error:
         if fragment:
-            return translated(error), 409 if isinstance(error, Conflict) else 400
+            status = 409 if isinstance(error, Conflict) else 400
+            return Response(translated(error), status, content_type="text/plain; charset=utf-8")
         flash(translated(error), "warning")
     if fragment:
         found = insight.request_detail(job_id, index)
@@ -37,14 +39,13 @@ def rate(job_id: int, index: int):
     return redirect(url_for("job_requests.detail", job_id=job_id, index=index), 303)
 
 
-def _change(job):
-    note = request.form.get("set_note")
+def _change(job: Job) -> Change:
     return judging.change(
         job,
         request.form.get("set_score"),
         [part for text in request.form.getlist("add_label") for part in text.split(",")],
         request.form.getlist("remove_label"),
-        note,
+        request.form.get("set_note"),
     )
 
 
@@ -78,5 +79,5 @@ def set_up(job_id: int):
 
 def _back(job_id: int):
     given = parse_qsl(request.form.get("query", "")[: 2 * result_views.LONGEST_QUERY])
-    args = MultiDict((name, value) for name, value in given if name != "job_id")
-    return redirect(url_for("job_results.index", job_id=job_id, **args.to_dict(False)), 303)
+    query = f"?{urlencode(given)}" if given else ""
+    return redirect(url_for("job_results.index", job_id=job_id) + query, 303)
