@@ -123,7 +123,7 @@ class Table:
     def of(cls, job: Job, vectors: bool = False, with_ratings: bool = False) -> "Table":
         """The table of a job; ``vectors`` where the format can hold those of embeddings."""
         header = _header(job.header) if job.header else []
-        more = VECTOR_COLUMNS if vectors and job.endpoint == EMBEDDINGS else ()
+        more: tuple[_Ours, ...] = VECTOR_COLUMNS if vectors and job.endpoint == EMBEDDINGS else ()
         more += RATING_COLUMNS if with_ratings else ()
         return cls(header, Fields.of(job), more, job.source_format == "xlsx")
 

@@ -23,8 +23,9 @@ def score_word(score: float | None, scale: str) -> str:
     if score is None:
         return ""
     if scale == RatingScale.THUMBS:
-        words = {1: "👍 " + _("Good"), 0: "👎 " + _("Bad")}
-        return words.get(score) or _("%(n)s%% 👍", n=round(100 * score))
+        if score in (0, 1):
+            return "👍 " + _("Good") if score else "👎 " + _("Bad")
+        return _("%(n)s%% 👍", n=round(100 * score))
     return f"{score:g}"
 
 

@@ -122,6 +122,7 @@ def test_answers_are_rated_by_keys_to_the_end_of_a_review(judged, t):
     page.locator("#rating-settings button").click()
     expect(page.locator("#rate-menu")).not_to_have_attribute("open", "")
     page.locator("#results tbody tr").nth(1).press("Enter")
+    expect(rating.get_by_role("button", name="4", exact=True)).to_be_visible()
     with saved(page):
         page.keyboard.press("4")
     expect(pressed).to_have_text("4")
