@@ -131,4 +131,4 @@ def test_answers_are_rated_by_keys_to_the_end_of_a_review(judged, t):
     expect(pressed).to_have_text(["4", "wrong"])
     with saved(page):
         page.keyboard.press("4")  # the button that was pressed has the focus
-    expect(pressed).to_have_text("wrong")
+    expect(pressed).to_have_text(["wrong"])
