@@ -35,7 +35,13 @@ _BY_NAME = ("json", "jsonl", "csv", "xlsx", "parquet")  # a file name's end says
 @click.option(
     "--raw-cells", is_flag=True, help="CSV: do not put ' before cells that look like formulas."
 )
-def export_job(job_id, output, form, only, outcome, raw_cells):
+@click.option(
+    "--ratings/--no-ratings",
+    "with_ratings",
+    default=None,
+    help="Write the ratings of answers. Without it they are written if there are any (not with openai).",
+)
+def export_job(job_id, output, form, only, outcome, raw_cells, with_ratings):
     """Write a job's results in input order. The job may still be running."""
     job = jobs.get(job_id)
     form = form or (format_for(output) if output and output != "-" else "jsonl")
@@ -48,10 +54,11 @@ def export_job(job_id, output, form, only, outcome, raw_cells):
     if output == "-":
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")
-        _write_out(export.export(job_id, form, only, wanted, raw_cells), form)
+        pieces = export.export(job_id, form, only, wanted, raw_cells, with_ratings=with_ratings)
+        _write_out(pieces, form)
         return
     output = output or export.filename(job, form, outcome or only)
-    write_file(job_id, output, form, only, wanted, raw_cells)
+    write_file(job_id, output, form, only, wanted, raw_cells, with_ratings)
     say(f"Wrote {output}")
 
 
@@ -82,9 +89,10 @@ def write_file(
     only: str,
     wanted: RequestFilter | None = None,
     raw_cells: bool = False,
+    with_ratings: bool | None = None,
 ) -> None:
     """Write to a temporary file first, so that the target is never half written."""
-    pieces = export.export(job_id, form, only, wanted, raw_cells)
+    pieces = export.export(job_id, form, only, wanted, raw_cells, with_ratings=with_ratings)
     target = Path(output)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

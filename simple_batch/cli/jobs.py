@@ -125,7 +125,9 @@ def show_job(job_id, as_json):
     for name, value in found.items():
         if isinstance(value, dict):
             value = ", ".join(
-                f"{key} {'unknown' if part is None else part}" for key, part in value.items()
+                f"{key} {'unknown' if part is None else part}"
+                for key, part in value.items()
+                if not isinstance(part, list)
             )
         elif isinstance(value, list):
             value = ", ".join(_item(item) for item in value) or "none"

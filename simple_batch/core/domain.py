@@ -164,6 +164,16 @@ class Outcome(StrEnum):
     SCHEMA = "schema"  # it does not match the job's schema
 
 
+class RatingScale(StrEnum):
+    """How the answers of a job are scored."""
+
+    THUMBS = "thumbs"  # 1 is 👍, 0 is 👎
+    POINTS = "points"  # 1 to 5, 5 is best
+
+
+SCORES = {RatingScale.THUMBS: (1, 0), RatingScale.POINTS: (1, 2, 3, 4, 5)}
+
+
 class Verdict(StrEnum):
     """What to do about a failed attempt."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from ..store import jobs
+from ..store import jobs, ratings
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
@@ -19,10 +19,6 @@ _TABLES = {  # what needs to know the columns of the job's table
     "jsonl": json_lines.as_lines,
     "xlsx": xlsx_file.as_workbook,
     "parquet": parquet_file.as_parquet,
-}
-_LINES = {
-    "openai": json_lines.as_batch_results,
-    "requests": json_lines.as_batch_requests,
 }
 _TYPES = {
     "json": "application/json",
@@ -44,9 +40,11 @@ def export(
     wanted: RequestFilter | None = None,
     raw_cells: bool = False,
     selection: Selection | None = None,
+    with_ratings: bool | None = None,
 ) -> Iterator[bytes]:
     """The file in pieces: of all requests, or of those that match the filter and the selection. With ``raw_cells`` CSV does not guard
-    against formulas. Raises InvalidInput for another format or choice, NotFound for the job,
+    against formulas. ``with_ratings``: whether it has the ratings of answers; None: where there are any, but not
+    in OpenAI's lines. Requests to upload again never have them. Raises InvalidInput for another format or choice, NotFound for the job,
     SimpleBatchError where the disk does not take what is made as a whole first."""
     if format not in _TYPES:
         raise InvalidInput(
@@ -65,10 +63,15 @@ def export(
             "only",
         )
     job = jobs.get(job_id)
-    found = rows(job, only, wanted or RequestFilter(), selection)
-    if format in _LINES:
-        return _LINES[format](found)
-    table = Table.of(job, vectors=format == "parquet")
+    lines = format in ("openai", "requests")
+    if with_ratings is None:
+        with_ratings = not lines and ratings.exist(job_id)
+    found = rows(job, only, wanted or RequestFilter(), selection, with_ratings)
+    if lines:
+        if format == "requests":
+            return json_lines.as_batch_requests(found)
+        return json_lines.as_batch_results(found, with_ratings)
+    table = Table.of(job, format == "parquet", with_ratings)
     if format == "csv":
         return csv_file.as_table(found, table, raw_cells)
     return _TABLES[format](found, table)

@@ -14,6 +14,7 @@ import msgspec
 from ..core import content
 from ..core.domain import EMBEDDINGS
 from ..store.models import Job
+from ..store.ratings import shown_score
 from .rows import Row
 from .structured_columns import Fields
 
@@ -73,6 +74,14 @@ VECTOR_COLUMNS = (
 )
 
 
+RATING_COLUMNS = (
+    _Ours("rating", NUMBER, lambda row: shown_score(row.rated and row.rated[0]), yields=True),
+    _Ours("rating_labels", TEXT, lambda row: (row.rated and row.rated[1]) or None, yields=True),
+    _Ours("rating_note", TEXT, lambda row: (row.rated and row.rated[2]) or None, yields=True),
+    _Ours("rating_users", INTEGER, lambda row: len(row.ratings) or None, yields=True),
+)
+
+
 class Table:
     """The columns of a file: those of the table that a job was made from (``header``), ours, and
     behind the answer the ``fields`` of a schema. Of two columns of one name the user's keeps it, then
@@ -86,6 +95,7 @@ class Table:
         capitals: bool = False,
     ):
         self.fields = fields
+        self._has_ratings = RATING_COLUMNS[0] in more
         self.capitals = capitals
         self._theirs = [
             Column(entry, CELL) if isinstance(entry, str) else Column(entry[0], CELL, entry[1])
@@ -110,10 +120,11 @@ class Table:
         self.columns = [*self._theirs, *named[:split], *parsed, *named[split:]]
 
     @classmethod
-    def of(cls, job: Job, vectors: bool = False) -> "Table":
+    def of(cls, job: Job, vectors: bool = False, with_ratings: bool = False) -> "Table":
         """The table of a job; ``vectors`` where the format can hold those of embeddings."""
         header = _header(job.header) if job.header else []
-        more = VECTOR_COLUMNS if vectors and job.endpoint == EMBEDDINGS else ()
+        more: tuple[_Ours, ...] = VECTOR_COLUMNS if vectors and job.endpoint == EMBEDDINGS else ()
+        more += RATING_COLUMNS if with_ratings else ()
         return cls(header, Fields.of(job), more, job.source_format == "xlsx")
 
     def values(self, row: Row) -> list:
@@ -122,6 +133,11 @@ class Table:
         fields = self.fields.values(row) if self.fields is not None else ()
         before = [of(row) for of in self._before]
         return [*self.cells(row), *before, *fields, *(of(row) for of in self._behind)]
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether the file has the ratings of answers."""
+        return self._has_ratings
 
     @property
     def own_names(self) -> list[str]:

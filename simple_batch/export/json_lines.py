@@ -27,7 +27,7 @@ def as_array(rows: Iterable[Row], table: Table) -> Iterator[bytes]:
 
 def result(row: Row, table: Table) -> dict:
     """The result object of docs/formats.md. ``parsed`` is there for jobs with a schema only, ``row`` for
-    jobs made from a table only."""
+    jobs made from a table only, ``ratings`` where the file has these."""
     error = usage = cost = None
     if row.cause is not None:
         error = {"cause": row.cause, "http_status": row.http_status, "message": row.message}
@@ -65,16 +65,32 @@ def result(row: Row, table: Table) -> dict:
         "reasoning": row.reasoning,
         "first_token_ms": row.first_token_ms,
         **({"row": table.named_cells(row)} if row.cells else {}),
+        **({"ratings": _ratings(row)} if table.has_ratings else {}),
     }
+
+
+def _ratings(row: Row) -> list[dict]:
+    """What each user says of the answer."""
+    return [
+        {
+            "user": one.rater or None,
+            "score": one.score,
+            "labels": one.labels,
+            "note": one.note,
+            "at": iso(one.at),
+        }
+        for one in row.ratings
+    ]
 
 
 _CODES = {"cancelled": "batch_cancelled", "expired": "batch_expired"}
 
 
-def as_batch_results(rows: Iterable[Row]) -> Iterator[bytes]:
+def as_batch_results(rows: Iterable[Row], with_ratings: bool = False) -> Iterator[bytes]:
     for row in rows:
         if row.status is not None:
-            yield _encode(batch_result(row)) + b"\n"
+            more = {"ratings": _ratings(row)} if with_ratings else {}
+            yield _encode(batch_result(row) | more) + b"\n"
 
 
 def batch_result(row: Row) -> dict:

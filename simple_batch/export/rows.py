@@ -11,8 +11,10 @@ from ..core.clock import give_way
 from ..core.domain import NANO
 from ..core.json_pieces import exceeds
 from ..core.reasoning import mentions_reasoning
+from ..store import rating_condition, ratings
 from ..store.database import connected
 from ..store.models import Job, database
+from ..store.ratings import UserRating
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Matcher, Selection
 
@@ -74,6 +76,8 @@ class Row(msgspec.Struct):
     service_tier: str | None
     first_token_ms: int | None
     cells: bytes | None
+    rated: tuple[int | None, str, str] | None = None  # mean in hundredths, labels, note
+    ratings: list[UserRating] = []
 
     @property
     def reasoning(self) -> str | None:
@@ -89,21 +93,30 @@ class Row(msgspec.Struct):
 
 
 def rows(
-    job: Job, only: str, wanted: RequestFilter, selection: Selection | None = None
+    job: Job,
+    only: str,
+    wanted: RequestFilter,
+    selection: Selection | None = None,
+    with_ratings: bool = False,
 ) -> Iterator[Row]:
     """Rows in input order that match the filter and the selection; ``all`` without a filter has those
     without a result too. Memory does not grow with the job, and no connection is held between two
     pages."""
-    if selection is None or not selection:
-        yield from _rows(job, only, wanted, ())
+    selection = selection or Selection()
+    on_ratings, _others = rating_condition.split(selection.conditions)
+    found = _rows(job, only, wanted, selection, with_ratings or bool(on_ratings))
+    if not selection.conditions:
+        yield from found
         return
     matcher = Matcher(job, selection.conditions)
-    for row in _rows(job, only, wanted, selection.indices):
-        if matcher.matches(row.cells, row.status, row.response):
+    for row in found:
+        if matcher.matches(row.cells, row.status, row.response, row.rated):
             yield row
 
 
-def _rows(job: Job, only: str, wanted: RequestFilter, indices: tuple[int, ...]) -> Iterator[Row]:
+def _rows(
+    job: Job, only: str, wanted: RequestFilter, selection: Selection, with_ratings: bool
+) -> Iterator[Row]:
     select, mark = _SELECT, -1
     bound: list = []
     if job.overrides:  # as the request was sent, where a user changed it
@@ -114,14 +127,24 @@ def _rows(job: Job, only: str, wanted: RequestFilter, indices: tuple[int, ...]) 
         if only != "all":
             wanted = msgspec.structs.replace(wanted, status=only)
         condition, bound = wanted.on_rows()
-    if indices:
+    if selection.indices:
         condition += " AND r.idx IN (SELECT value FROM json_each(?))"
-        bound = [*bound, msgspec.json.encode(indices).decode()]
+        bound = [*bound, selection.listed()]
+    if rating_condition.want_rated(selection.conditions):
+        on_rated, values = rating_condition.on_rated(
+            rating_condition.split(selection.conditions)[0]
+        )
+        condition += (
+            f" AND r.idx IN (SELECT g.idx FROM rated_answer g WHERE g.job_id = ?{on_rated})"
+        )
+        bound = [*bound, job.id, *values]
     query = f"{select} WHERE r.job_id = ?1 AND r.idx > ?2{condition} ORDER BY r.idx LIMIT "
     limit = FIRST_PAGE
     while True:
         with connected():
             page, size = _page(job, f"{query}{limit}", (job.id, mark, *bound))
+            if with_ratings:
+                _add_ratings(job, page)
         if not page:
             return
         mark, count = page[-1].index, len(page)
@@ -147,9 +170,16 @@ def _page(job: Job, query: str, bound: tuple) -> tuple[list[Row], int]:
     return page, size
 
 
+def _add_ratings(job: Job, page: list[Row]) -> None:
+    indices = [row.index for row in page]
+    sums, each = ratings.sums(job.id, indices), ratings.of_answers(job.id, indices)
+    for row in page:
+        row.rated, row.ratings = sums.get(row.index), each.get(row.index, [])
+
+
 def _row(job: Job, *columns: Any) -> Row:
     """A row of _SELECT, or of _WITH_OVERRIDES, which has the limit of tokens behind the others."""
-    fields = len(Row.__struct_fields__) - 2
+    fields = len(Row.__struct_fields__) - 4
     row = Row(job.id, job.currency, *columns[:fields])
     limit = columns[fields] if len(columns) > fields else None
     if limit is not None:

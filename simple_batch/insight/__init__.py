@@ -11,8 +11,10 @@ from .error_log import attempts_page, error_groups, events
 from .jobs import JobRow, job_counts, job_tags, jobs_page, shown_counts
 from .page import Page
 from .parts import parts, parts_page
+from .rating_figures import RatingFigures, better, rating_figures
 from .request_table import neighbours, requests_page
 from .results_grid import GridPage, GridQuery, column_values, grid_page, single_rows
+from .review import review_set
 from .summary import Progress, outcomes_known, progress, summary, waits_for_share
 
 __all__ = [
@@ -21,12 +23,14 @@ __all__ = [
     "JobRow",
     "Page",
     "Progress",
+    "RatingFigures",
     "RequestDetail",
     "attempts_page",
     "audit_page",
     "audit_row",
     "batch",
     "batches_page",
+    "better",
     "buckets",
     "by_config",
     "by_worker",
@@ -45,8 +49,10 @@ __all__ = [
     "parts",
     "parts_page",
     "progress",
+    "rating_figures",
     "request_detail",
     "requests_page",
+    "review_set",
     "saved",
     "shown_counts",
     "single_rows",

@@ -6,8 +6,9 @@ from typing import NamedTuple, TypedDict
 import msgspec
 
 from ..core import content
-from ..store import jobs
+from ..store import jobs, ratings
 from ..store.models import Job, database
+from .rating_figures import Better, better
 
 MAX_SCANNED = 5_000  # rows looked through for one page of different ones
 _CHUNK = 200
@@ -73,6 +74,7 @@ class Side(TypedDict):
     estimated: bool  # the tokens, and so the cost
     cost_nano: int | None  # nano-units of the job's currency
     outcome: str | None  # of Outcome
+    score: float | None  # of its ratings, the mean
 
 
 class ComparedRow(TypedDict):
@@ -89,13 +91,14 @@ class ComparedRow(TypedDict):
 
 class Comparison(msgspec.Struct):
     """``continue_from`` is the place to go on behind, None at the end; ``places`` is how many there
-    are. The first job's rows come first, then those of the second that the first has not."""
+    are, ``better`` what ratings say. The first job's rows come first, then those of the second that the first has not."""
 
     first: Job
     second: Job
     rows: list[ComparedRow]
     continue_from: int | None
     places: int
+    better: Better | None = None
 
 
 def compare(
@@ -117,7 +120,20 @@ def compare(
             if len(rows) == per_page:
                 break
         scanned += len(found)
-    return Comparison(one, other, rows, after if after < places - 1 else None, places)
+    _add_scores(rows, one, other)
+    go_on = after if after < places - 1 else None
+    return Comparison(one, other, rows, go_on, places, better(one, other))
+
+
+def _add_scores(rows: list[ComparedRow], one: Job, other: Job) -> None:
+    """What users say of the answers."""
+    for job, side in ((one, "first"), (other, "second")):
+        indices = [row[f"{side}_index"] for row in rows if row[side] is not None]  # type: ignore[literal-required]
+        sums = ratings.sums(job.id, indices)
+        for row in rows:
+            found = sums.get(row[f"{side}_index"])  # type: ignore[literal-required]
+            if row[side] is not None and found is not None:  # type: ignore[literal-required]
+                row[side]["score"] = ratings.shown_score(found[0])  # type: ignore[literal-required]
 
 
 def _chunk(one: Job, other: Job, after: int, limit: int) -> list[tuple[int, ComparedRow | None]]:
@@ -188,4 +204,5 @@ def _shown(side: _Side, text: str) -> Side:
         "estimated": bool(side.estimated),
         "cost_nano": side.cost_nano,
         "outcome": side.outcome,
+        "score": None,
     }

@@ -18,12 +18,16 @@ from ..store import slow_reads
 from ..store.backends import is_storable
 from ..store.column_keys import LARGE
 from ..store.models import Job, database
+from ..store.ratings import HAS
 from ..store.sort_key import EMPTY
 
 LONGEST_TOKEN = 1_000  # characters
 _NO_RESULT = "NOT EXISTS (SELECT 1 FROM result n WHERE n.job_id = r.job_id AND n.idx = r.idx)"
 _LARGEST_ID = 2**63 - 1
 _KINDS = {1: (int,), 2: (int, int), 4: (int, int | float, str, int)}  # by the number of columns
+_OF_TEXTS = (str, int)
+# columns of ratings on a row ``g`` of rated_answer; of texts their first characters
+_RATED = {"rating": "g.score", "labels": "substr(g.labels, 1, 50)", "note": "substr(g.note, 1, 50)"}
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -56,6 +60,7 @@ class Segment(msgspec.Struct, frozen=True):
     columns: tuple[str, ...]
     descending: bool = False
     start: str = ""
+    of_texts: bool = False  # the first of two columns is one of texts
 
     def next_rows(
         self, after: tuple | None, limit: int, backward: bool, is_large: bool
@@ -102,7 +107,8 @@ class Order(msgspec.Struct, frozen=True):
         """Whether a position has the form of one of this order."""
         if not 0 <= position.segment < len(self.segments):
             return False
-        kinds = _KINDS[len(self.segments[position.segment].columns)]
+        segment = self.segments[position.segment]
+        kinds = _OF_TEXTS if segment.of_texts else _KINDS[len(segment.columns)]
         return len(kinds) == len(position.values) and all(map(isinstance, position.values, kinds))
 
 
@@ -205,6 +211,55 @@ def by_key_condition(
     table, values = _keys(job, column_id, conditions, bound)
     rows = Segment(table, values, ("k.idx",), down)
     return Order((rows,), not by_an_index and job.total > LARGE)
+
+
+def by_rated(job: Job, on_rated: str, conditions: str, bound: Sequence, down: bool) -> Order:
+    """Answers with a rating ``g`` that match, in the order of the file; conditions on their results may
+    be among them."""
+    table = f"{_rated(conditions)} WHERE g.job_id = ?{on_rated}{conditions}"
+    return Order((Segment(table, (job.id, *bound), ("g.idx",), down),), job.total > LARGE)
+
+
+def by_rating(
+    job: Job,
+    column: str,
+    on_rated: tuple[str, Sequence],
+    conditions: str,
+    bound: Sequence,
+    down: bool,
+) -> Order:
+    """By a column of ratings; then all others that match, in the order of the file. ``on_rated`` are
+    conditions on the ratings (empty: those without one too), the others are on results ``x``."""
+    of_ratings, values = on_rated
+    has = HAS[column]
+    rated = f"{_rated(conditions)} WHERE g.job_id = ?{of_ratings}{conditions} AND"
+    all_values = (job.id, *values, *bound)
+    columns = (_RATED[column], "g.idx")
+    first = Segment(f"{rated} {has}", all_values, columns, down, of_texts=column != "rating")
+    none = f"SELECT 1 FROM rated_answer g WHERE g.job_id = ? AND {has} AND g.idx ="
+    if of_ratings:
+        rest = Segment(f"{rated} NOT ({has})", all_values, ("g.idx",))
+    elif conditions:
+        table = f"FROM result x WHERE x.job_id = ?{conditions} AND NOT EXISTS ({none} x.idx)"
+        rest = Segment(table, (job.id, *bound, job.id), ("x.idx",))
+    else:
+        table = f"FROM request r WHERE r.job_id = ? AND NOT EXISTS ({none} r.idx)"
+        rest = Segment(table, (job.id, job.id), ("r.idx",))
+    return Order((first, rest), job.total > LARGE)
+
+
+def _rated(conditions: str) -> str:
+    if "x." not in conditions:
+        return "FROM rated_answer g"
+    return "FROM rated_answer g JOIN result x ON x.job_id = g.job_id AND x.idx = g.idx"
+
+
+def by_requests(job: Job, conditions: str, bound: Sequence, down: bool) -> Order:
+    """Requests ``r`` that match, with or without a result, in the order of the file."""
+    rows = Segment(
+        f"FROM request r WHERE r.job_id = ?{conditions}", (job.id, *bound), ("r.idx",), down
+    )
+    return Order((rows,), job.total > LARGE)
 
 
 def _keys(job: Job, column_id: int, conditions: str, bound: Sequence) -> tuple[str, tuple]:

@@ -13,9 +13,9 @@ import msgspec
 from ..core.domain import RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from ..store import column_keys, jobs
-from ..store.column_condition import Condition
-from ..store.grid_columns import INDEXED, Columns
+from ..store import column_keys, jobs, rating_condition, ratings
+from ..store.column_condition import IS_EMPTY, Condition
+from ..store.grid_columns import INDEXED, RATED, Columns
 from ..store.models import Job, database
 from ..store.request_filter import RequestFilter
 from . import grid_order
@@ -181,7 +181,8 @@ def _searched(
 
 def _plan(job: Job, query: GridQuery, columns: Columns) -> _Plan:
     preparing: dict[str, float] = {}
-    keys = _complete_keys(job, query.conditions, preparing)
+    on_ratings, others = rating_condition.split(query.conditions)
+    keys = _complete_keys(job, others, preparing)
     sort, down = query.sort.removeprefix("-"), query.sort.startswith("-")
     wanted = query.wanted
     unfinished = wanted.status in (RequestStatus.PENDING, *_LIVE)
@@ -190,21 +191,27 @@ def _plan(job: Job, query: GridQuery, columns: Columns) -> _Plan:
     else:
         sql, bound = wanted.on_results()
         sorted_by = None
-        if sort != "index" and sort not in INDEXED:
+        if sort not in ("index", *INDEXED, *RATED):
             state = column_keys.want(job, sort)
             if state.is_complete:
                 sorted_by = state.id
             else:
                 preparing[sort], down = state.progress, False
-        if sort in INDEXED:
+        if sort in RATED:
+            order = _by_rating(job, sort, on_ratings, wanted, down)
+        elif sort in INDEXED:
             sql, bound = _with_keys(sql, bound, keys, "x")
-            ended_only = wanted != RequestFilter()
+            sql, bound = _with_ratings(job, sql, bound, on_ratings, "x")
+            ended_only = wanted != RequestFilter() or rating_condition.want_rated(on_ratings)
             order = grid_order.by_result_column(
                 job, INDEXED[sort], sql, bound, down, not ended_only
             )
         elif sorted_by is not None:
             sql, bound = _with_keys(sql, bound, keys, "k")
+            sql, bound = _with_ratings(job, sql, bound, on_ratings, "k")
             order = grid_order.by_keys(job, sorted_by, sql, bound, down)
+        elif on_ratings:
+            order = _rated_in_file_order(job, wanted, on_ratings, down)
         else:
             order = _in_file_order(job, wanted, keys, down)
         plan = _Plan(order, preparing)
@@ -213,7 +220,52 @@ def _plan(job: Job, query: GridQuery, columns: Columns) -> _Plan:
         _count(job, wanted, plan)
     elif len(query.conditions) == len(keys) == 1 and wanted == RequestFilter():
         _count_keys(keys[0], plan)
+    elif len(query.conditions) == len(on_ratings) == 1 and wanted == RequestFilter():
+        _count_rated(job, on_ratings[0], plan)
     return plan
+
+
+def _by_rating(
+    job: Job, column: str, on_ratings: Sequence[Condition], wanted: RequestFilter, down: bool
+) -> Order:
+    rated = rating_condition.want_rated(on_ratings)
+    on_rated = rating_condition.on_rated(on_ratings) if rated else ("", [])
+    sql, bound = wanted.on_results()
+    return grid_order.by_rating(job, column, on_rated, sql, bound, down)
+
+
+def _rated_in_file_order(
+    job: Job, wanted: RequestFilter, on_ratings: Sequence[Condition], down: bool
+) -> Order:
+    sql, bound = wanted.on_results()
+    if rating_condition.want_rated(on_ratings):
+        on_rated, values = rating_condition.on_rated(on_ratings)
+        return grid_order.by_rated(job, on_rated, sql, [*values, *bound], down)
+    if sql:
+        sql, bound = _with_ratings(job, sql, bound, on_ratings, "x")
+        return grid_order.by_results(job, sql, bound, down, False)
+    return grid_order.by_requests(job, *rating_condition.on_requests(on_ratings, job.id, "r"), down)
+
+
+def _with_ratings(
+    job: Job, sql: str, bound: Sequence, on_ratings: Sequence[Condition], table: str
+) -> tuple[str, list]:
+    """Conditions on ratings in addition to others."""
+    more, values = rating_condition.on_requests(on_ratings, job.id, table)
+    return sql + more, [*bound, *values]
+
+
+def _count_rated(job: Job, condition: Condition, plan: _Plan) -> None:
+    if condition.column == "note":
+        return
+    if condition.sign == IS_EMPTY:
+        plan.total = job.total - ratings.count(job.id, condition.column)
+    elif condition.column == "rating":
+        counts = ratings.counted_scores(job.id)
+        plan.total = sum(n for score, n in counts.items() if condition.matches(score))
+    else:
+        counts = ratings.counted_label_sets(job.id)
+        plan.total = sum(n for labels, n in counts.items() if condition.matches(labels))
 
 
 def _complete_keys(
@@ -308,6 +360,8 @@ def column_values(job_id: int, name: str) -> tuple[list[ColumnValue] | None, flo
     """The distinct values of a column, in order; None where there are more than MOST_VALUES, or while
     its keys are being built; and the part of these that is done. Raises NotFound for the job."""
     job = jobs.get(job_id)
+    if name in RATED:
+        return _rated_values(job, name), 1.0
     state = column_keys.want(job, name)
     if not state.is_complete:
         return None, state.progress
@@ -317,3 +371,15 @@ def column_values(job_id: int, name: str) -> tuple[list[ColumnValue] | None, flo
     written = rows(job, Columns(job), [value.first for value in found], [name])
     by_index = {row["index"]: row["values"][name] for row in written}
     return [ColumnValue(by_index.get(value.first), value.requests) for value in found], 1.0
+
+
+def _rated_values(job: Job, name: str) -> list[ColumnValue] | None:
+    """Scores or labels with the answers that have them, and those without any."""
+    if name == "note":
+        return None
+    counts = ratings.counted_scores(job.id) if name == "rating" else ratings.counted_labels(job.id)
+    if len(counts) > MOST_VALUES:
+        return None
+    found = [ColumnValue(value, count) for value, count in counts.items()]
+    without = job.total - ratings.count(job.id, name)
+    return [*found, ColumnValue(None, without)] if without else found

@@ -13,6 +13,7 @@ from ..store.models import Job, database
 from ..store.outcome_status import outcome_status
 from ..store.savings import Cost, SavingJson, cost
 from .parts import PartJson, PartSums, part_sums, parts, parts_left_s
+from .rating_figures import RatingFigures, rating_figures
 
 _RUNNING = (JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.FINALIZING)
 _KNOWN_WELL = 400  # requests done: the time left is then known to about 10 %
@@ -126,6 +127,7 @@ class Summary(TypedDict):
     service: str  # of core.domain.Service
     parts: list[PartJson]  # of its batches at a provider, the oldest first
     tags: list[str]
+    ratings: RatingFigures | None  # of its answers; None where there are none
 
 
 class Progress(TypedDict):
@@ -203,6 +205,7 @@ def summary(job_id: int) -> Summary:
         "service": job.service,
         "parts": parts(job_id) if job.service != Service.NOW else [],
         "tags": split_tags(job.tags),
+        "ratings": rating_figures(job),
     }
 
 

@@ -1,7 +1,8 @@
-"""Conditions on the user's columns and on the fields of answers, as URLs give them.
+"""Conditions on the user's columns, on the fields of answers and on ratings, as URLs give them.
 
 ``col.stars=5`` (equal; several: one of them), ``col.review~=late`` (contains), ``col.stars>=3``,
-``col.stars<=4``, ``empty=col.review``. Texts are compared without regard to case.
+``col.stars<=4``, ``empty=col.review``. Texts are compared without regard to case. ``labels=wrong`` holds
+where one of the labels is that.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ import msgspec
 
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from .grid_columns import CELL, FIELD, Columns, text_of
+from .grid_columns import CELL, FIELD, RATED, Columns, text_of
 from .sort_key import CUT, EMPTY, NUMBER, SortKey, folded, key_of, number_of
 
 EQUAL, CONTAINS, LEAST, MOST, IS_EMPTY = "=", "~", ">", "<", "empty"
@@ -39,6 +40,8 @@ class Condition(msgspec.Struct, frozen=True):
         whole = folded(text_of(value))
         if self.sign == CONTAINS:
             return all(folded(text) in whole for text in self.texts)
+        if self.column == "labels":
+            return not set(map(folded, self.texts)).isdisjoint(whole.split(", "))
         return whole in map(folded, self.texts)
 
     def on_keys(self, table: str) -> tuple[str, list]:
@@ -78,7 +81,12 @@ class Condition(msgspec.Struct, frozen=True):
 
 def named_in(args: Iterable[str]) -> bool:
     """Whether URL parameters have conditions on columns."""
-    return any(name.startswith((CELL, FIELD)) or name == IS_EMPTY for name in args)
+    return any(_is_named(name) or name == IS_EMPTY for name in args)
+
+
+def _is_named(parameter: str) -> bool:
+    """Whether a URL parameter is a condition on a column."""
+    return parameter.startswith((CELL, FIELD)) or parameter.rstrip("~<>") in RATED
 
 
 def parse(args: Any, columns: Columns) -> tuple[Condition, ...]:
@@ -89,7 +97,7 @@ def parse(args: Any, columns: Columns) -> tuple[Condition, ...]:
         texts = tuple(text for text in args.getlist(name) if text.strip())
         if name == IS_EMPTY:
             found += [Condition(_known(text, columns, IS_EMPTY), IS_EMPTY) for text in texts]
-        elif name.startswith((CELL, FIELD)) and texts:
+        elif _is_named(name) and texts:
             found.append(_condition(name, texts, columns))
     if len(found) > MAX_CONDITIONS:
         raise InvalidInput(
@@ -124,9 +132,9 @@ def _condition(name: str, texts: tuple[str, ...], columns: Columns) -> Condition
 
 
 def _known(name: str, columns: Columns, parameter: str) -> str:
-    if name in columns and name.startswith((CELL, FIELD)):
+    if name in columns and (name.startswith((CELL, FIELD)) or name in RATED):
         return name
-    allowed = ", ".join(columns.own) or "–"
+    allowed = ", ".join(columns.filtered)
     raise InvalidInput(
         translatable(
             "%(parameter)s: this job has no column %(name)r. It has: %(allowed)s.",

@@ -1,7 +1,8 @@
 """Columns of a job's results: what each is called, and how its value is read from a row.
 
 A column is named as URLs name it: ``col.<name>`` is a column of the table that the job was made from,
-``field.<name>`` a top-level property of the job's JSON Schema; the others are those of _OURS.
+``field.<name>`` a top-level property of the job's JSON Schema; the others are those of _OURS. Columns of
+ratings (RATED) have no sort keys: ``rated_answer`` has an index of its few rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from ..core.schema import Schema
 from .models import Job
 
 CELL, FIELD = "col.", "field."
+RATED = ("rating", "labels", "note")
 MAX_ANSWER = 200_000  # bytes of an answer that the grid reads
 _SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
 _FITTING = (
@@ -65,6 +67,18 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _rated(column: str) -> str:
+    return f"(SELECT g.{column} FROM rated_answer g WHERE g.job_id = r.job_id AND g.idx = r.idx)"
+
+
+def _score(hundredths: int | None) -> int | float | None:
+    return hundredths and (hundredths // 100 if hundredths % 100 == 0 else hundredths / 100)
+
+
+def _text(text: str | None) -> str | None:
+    return text or None
+
+
 _OURS = {
     "custom_id": Source("r.custom_id", _same, False),
     "prompt": Source("substr(r.body, 1, 20000)", _prompt, False),
@@ -83,6 +97,9 @@ _OURS = {
     "code": Source("x.http_status", _same),
     "finish_reason": Source("x.finish_reason", _same),
     "service_tier": Source("x.service_tier", _same),
+    "rating": Source(_rated("score"), _score),
+    "labels": Source(_rated("labels"), _text),
+    "note": Source(_rated("note"), _text),
 }
 # columns whose results have an index in the database (models.Result)
 INDEXED = {"latency": "latency_ms", "tokens_out": "output_tokens", "finished": "finished_at"}
@@ -129,6 +146,11 @@ class Columns:
     def own(self) -> list[str]:
         """Names of the columns of the user's table and of the fields of the schema."""
         return [name for name in self.by_name if name.startswith((CELL, FIELD))]
+
+    @property
+    def filtered(self) -> list[str]:
+        """Names of the columns that conditions are possible on."""
+        return [*self.own, *RATED]
 
     def source_of(self, name: str) -> Source:
         return self.sources[self.by_name[name].source]

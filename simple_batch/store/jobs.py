@@ -22,6 +22,8 @@ from .models import (
     JobWorker,
     Override,
     Page,
+    RatedAnswer,
+    Rating,
     Request,
     Result,
     database,
@@ -364,7 +366,7 @@ def delete_rows_step(job_id: int, chunk: int | None = None) -> bool:
     """Remove up to ``chunk`` rows of a job, children first; True when the job itself is gone."""
     if not batch_parts.delete_step(job_id, chunk or CHUNK):
         return False
-    for model in (Result, AttemptRow, Override, Request):
+    for model in (Result, AttemptRow, Rating, RatedAnswer, Override, Request):
         if _delete_chunk(model, job_id, chunk or CHUNK):
             return False
     if _delete_timeline(job_id) or not column_keys.delete_step(job_id, chunk or CHUNK):
@@ -398,10 +400,11 @@ def clear_results_step(job_id: int, chunk: int | None = None) -> bool:
         lock_job(job_id)  # a result that comes late is written before or after, not in between
         if not batch_parts.delete_step(job_id, chunk or CHUNK):
             return False
-        if _clear_results(job_id, chunk or CHUNK) or _delete_chunk(
-            AttemptRow, job_id, chunk or CHUNK
-        ):
+        if _clear_results(job_id, chunk or CHUNK):
             return False
+        for model in (AttemptRow, Rating, RatedAnswer):
+            if _delete_chunk(model, job_id, chunk or CHUNK):
+                return False
         if _delete_timeline(job_id):
             return False
         search.drop(job_id)

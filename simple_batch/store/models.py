@@ -350,6 +350,8 @@ class Job(BaseModel):
     latency = BlobField(default=b"")  # LatencySketch of successful calls
     first_token = BlobField(null=True)  # and of the times to their first tokens
     live = TextField(default="{}")  # JSON of LiveState (runner/live_state.py)
+    rating_scale = CharField(default="thumbs")  # core/domain.RatingScale, of its answers
+    rating_labels = TextField(default="[]")  # JSON array of the labels that are offered
 
     class Meta:
         indexes = ((("deleted_at", "status"), False),)
@@ -640,6 +642,38 @@ class StoredSetting(BaseModel):
     value = TextField()
 
 
+class Rating(BaseModel):
+    """What one user says of an answer. Once the answer is replaced, its ratings are kept but count no
+    more. All writes go through store/ratings.py."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    rater = TextField()  # name of a user; empty: rated without a login
+    score = IntegerField(null=True)  # core/domain.SCORES
+    labels = TextField(default="[]")  # JSON array
+    note = TextField(default="")
+    at = BigIntegerField()
+    replaced = BooleanField(default=False)  # the answer, since
+
+    class Meta:
+        primary_key = CompositeKey("job", "idx", "rater")
+
+
+class RatedAnswer(BaseModel):
+    """What all users say of an answer: changes in the transaction of their ratings."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", index=False)
+    idx = IntegerField()
+    raters = IntegerField()
+    score = IntegerField(null=True)  # the mean, in hundredths
+    labels = TextField(default="")  # each once, ", " between
+    note = TextField(default="")
+
+    class Meta:
+        primary_key = CompositeKey("job", "idx")
+        indexes = ((("job", "score", "idx"), False),)
+
+
 class ApiFile(BaseModel):
     """A file of the Batch API: an upload, or the results of a job (``part``: output or error), which
     are written out when they are asked for."""
@@ -864,6 +898,8 @@ ALL = (
     SavedView,
     JobsSeen,
     StoredSetting,
+    Rating,
+    RatedAnswer,
     ApiFile,
     IdempotencyKey,
     Delivery,

@@ -3,7 +3,7 @@
 import msgspec
 
 from ..core.domain import Cause, Outcome, RequestStatus
-from . import error_groups, outcome_counts
+from . import error_groups, outcome_counts, ratings
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .request_filter import RequestFilter
@@ -42,7 +42,7 @@ DELETE FROM result AS x WHERE x.job_id = ? AND x.status = 'failed' AND x.idx > ?
   AND EXISTS (SELECT 1 FROM request r WHERE r.job_id = x.job_id AND r.idx = x.idx AND {WAITING}
     AND NOT EXISTS (SELECT 1 FROM result f WHERE f.job_id = r.job_id AND f.idx = r.twin
       AND f.status <> 'succeeded'))
-RETURNING outcome
+RETURNING idx, outcome
 """
 
 
@@ -82,6 +82,7 @@ def requeue_step(
             (job_id, status, after, last, *values),
         ).fetchall()
         indices = [index for index, _outcome in gone]
+        ratings.replaced(job_id, indices)
         if status != RequestStatus.CANCELLED:
             succeeded = status == RequestStatus.SUCCEEDED
             error_groups.count_results(job_id, dict.fromkeys(indices, succeeded), by=-1)
@@ -122,7 +123,8 @@ def requeue_duplicates_step(job_id: int, after: int, chunk: int) -> tuple[int, i
         if last is None:
             return 0, None
         gone = database.execute_sql(_LEFT_BEHIND, (job_id, after, last)).fetchall()
-        fewer = outcome_counts.removed(outcome for (outcome,) in gone)
+        ratings.replaced(job_id, [index for index, _outcome in gone])
+        fewer = outcome_counts.removed(outcome for _index, outcome in gone)
         Job.update(fewer, failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
     return len(gone), last
 
@@ -174,6 +176,7 @@ def _remove_result(
         return False
     keep_answers(job_id, [index])
     database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
+    ratings.replaced(job_id, [index])
     if row[0] != RequestStatus.CANCELLED:
         ended = {index: row[0] == RequestStatus.SUCCEEDED}
         error_groups.count_results(job_id, ended, by=-1)

@@ -10,7 +10,7 @@ from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from . import column_condition
 from .column_condition import Condition
-from .grid_columns import MAX_ANSWER, Columns
+from .grid_columns import MAX_ANSWER, RATED, Columns
 from .models import Job
 
 MAX_ROWS = 20_000  # single requests
@@ -41,17 +41,25 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class Matcher:
-    """Decides by the stored parts of a request and its result whether all conditions hold."""
+    """Decides by the stored parts of a request, its result and its ratings whether all conditions hold."""
 
     def __init__(self, job: Job, conditions: tuple[Condition, ...]):
         self._columns = Columns(job)
         self._conditions = conditions
         self._names = {condition.column for condition in conditions}
 
-    def matches(self, cells: bytes | None, status: str | None, response: bytes | None) -> bool:
-        """``cells`` and ``response`` are the JSON that is stored."""
+    def matches(
+        self,
+        cells: bytes | None,
+        status: str | None,
+        response: bytes | None,
+        rated: tuple[int | None, str, str] | None = None,
+    ) -> bool:
+        """``cells`` and ``response`` are the JSON that is stored; ``rated`` the mean score in hundredths,
+        labels and note (store/ratings.py)."""
         readable = status == "succeeded" and response and len(response) < MAX_ANSWER
         raw = {"cells": cells, "fields": response if readable else None}
+        raw.update(zip(RATED, rated or (None, None, None), strict=True))  # type: ignore[arg-type]
         columns = self._columns
         sources = {columns.by_name[name].source for name in self._names}
         decoded = {source: columns.sources[source].decode(raw[source]) for source in sources}

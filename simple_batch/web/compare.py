@@ -6,6 +6,7 @@ from .. import insight
 from ..auth.guard import must_see
 from ..core import identity
 from ..core.saving_words import SAVED_BY
+from .rating_view import mean_word, score_word
 
 blueprint = Blueprint("compare", __name__)
 
@@ -33,6 +34,8 @@ def index():
         different=different,
         found=found,
         summaries=summaries,
+        score_word=score_word,
+        mean_word=mean_word,
         saved_ways=_saved_ways(summaries or ()),
         offered=insight.jobs_page(per_page=OFFERED, viewer=identity.current().sees).rows,
     )

@@ -9,7 +9,7 @@ from ..core import content
 from ..core.domain import Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from ..store.grid_columns import CELL, FIELD, Columns, text_of
+from ..store.grid_columns import CELL, FIELD, RATED, Columns, text_of
 
 SIZES = (25, 50, 100, 200, 500)
 HEIGHTS = ("S", "M", "L")
@@ -35,11 +35,14 @@ TITLES = {
     "code": "HTTP",
     "finish_reason": "finish_reason",
     "service_tier": "service_tier",
+    "rating": _("Rating"),
+    "labels": _("Labels"),
+    "note": _("Note"),
 }
 NUMERIC = frozenset(
-    {"cost", "latency", "first_token", "tokens_in", "tokens_out", "attempts", "code"}
+    {"cost", "latency", "first_token", "tokens_in", "tokens_out", "attempts", "code", "rating"}
 )
-LISTED = ("outcome", "config")  # columns whose values are filters of results
+LISTED = ("outcome", "config", "rating", "labels")  # columns whose values are filters of results
 _SHOWN_BEHIND = ("outcome", "cost", "latency")
 
 
@@ -55,11 +58,12 @@ class GridView(msgspec.Struct, frozen=True):
     per: int = PER
 
     @classmethod
-    def parse(cls, args: Any, columns: Columns) -> "GridView":
-        """From URL parameters (cols, w, wrap, h, per). Raises InvalidInput naming the parameter."""
+    def parse(cls, args: Any, columns: Columns, with_ratings: bool = False) -> "GridView":
+        """From URL parameters (cols, w, wrap, h, per); ``with_ratings`` shows these unless other columns
+        are chosen. Raises InvalidInput naming the parameter."""
         named = _names(args.getlist("cols"), columns)
         return cls(
-            cols=named or default_columns(columns),
+            cols=named or default_columns(columns, with_ratings),
             widths=_widths(args.getlist("w"), columns),
             chosen=bool(named),
             wrap=_one_of(args, "wrap", ("0", "1"), "0") == "1",
@@ -83,11 +87,12 @@ class GridView(msgspec.Struct, frozen=True):
         return args
 
 
-def default_columns(columns: Columns) -> tuple[str, ...]:
-    """The columns of the table, the answer, the fields of the schema, and what became of it."""
+def default_columns(columns: Columns, with_ratings: bool = False) -> tuple[str, ...]:
+    """The columns of the table, the answer, the fields of the schema, ratings, and what became of it."""
     cells = [name for name in columns.by_name if name.startswith(CELL)][:_MOST_CELLS]
     fields = [name for name in columns.by_name if name.startswith(FIELD)][:_MOST_FIELDS]
-    return (*(cells or ["prompt"]), "answer", *fields, *_SHOWN_BEHIND)
+    rated = RATED if with_ratings else ()
+    return (*(cells or ["prompt"]), "answer", *fields, *rated, *_SHOWN_BEHIND)
 
 
 def title(name: str) -> str:

@@ -229,7 +229,8 @@ def download(job_id: int):
     form, only = request.args.get("format", "jsonl"), request.args.get("only", "all")
     raw = request.args.get("cells") == "raw"
     wanted, selection = RequestFilter.parse(request.args), Selection.parse(request.args, job)
-    pieces = export.export(job_id, form, only, wanted, raw, selection)
+    with_ratings = {"1": True, "0": False}.get(request.args.get("ratings", ""))
+    pieces = export.export(job_id, form, only, wanted, raw, selection, with_ratings)
     name = export.filename(job, form, only)
     audit_log.note("job.export", f"job {job_id}", listed((form, translatable(only))))
     return attached(pieces, name, export.content_type(form))

@@ -18,6 +18,7 @@ from ..services import job_options
 from ..store.request_filter import RequestFilter
 from .downloads import attached
 from .job import common
+from .rating_view import mean_word, score_word
 
 blueprint = Blueprint("job_charts", __name__)
 
@@ -136,6 +137,8 @@ def report(job_id: int):
         groups=insight.error_groups(job_id),
         summary=insight.summary(job_id),
         savings=insight.saved(head["job"]),
+        score_word=score_word,
+        mean_word=mean_word,
         chosen=job_options.of(head["job"]),
         style=_static("vendor/bootstrap/bootstrap.min.css") + _static("css/app.css"),
         echarts=_static("vendor/echarts/echarts.min.js"),

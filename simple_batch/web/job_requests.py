@@ -19,6 +19,7 @@ from ..store.request_filter import RequestFilter
 from . import call_snippets
 from .i18n import with_epochs
 from .job import common
+from .rating_view import rating_context
 
 blueprint = Blueprint("job_requests", __name__)
 
@@ -151,12 +152,10 @@ def detail(job_id: int, index: int):
 
 
 def _drawer(job_id: int, index: int) -> str:
-    return render_template(
-        "job/request_drawer.html",
-        request_=insight.request_detail(job_id, index),
-        job=jobs.get(job_id),
-        drawer=True,
-    )
+    job = jobs.get(job_id)
+    found = insight.request_detail(job_id, index)
+    rating = rating_context(job, found)
+    return render_template("job/request_drawer.html", job=job, drawer=True, **rating)
 
 
 def here(job_id: int, index: int) -> str:
@@ -181,7 +180,6 @@ def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
     return render_template(
         "job/request.html",
         tab="requests",
-        request_=found,
         previous=previous,
         following=following,
         position=position,
@@ -189,6 +187,7 @@ def request_page(job_id: int, index: int, edit: Edit | None = None) -> str:
         args=wanted.to_args(),
         table_args=_table_args(),
         edit=edit,
+        **rating_context(head["job"], found),
         **({} if body is None else _snippets(config, found["url"], body, timeout_s)),
         **head,
     )

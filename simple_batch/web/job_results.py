@@ -1,5 +1,6 @@
 """The results of a job as a grid: its page, the same rows as JSON, and the values of a column."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -8,20 +9,24 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
 from .. import insight
+from ..core import content
 from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..core.request_input import Parameters
-from ..services import configs, jobs, result_views
-from ..store import column_condition
+from ..services import configs, jobs, judging, result_views
+from ..store import column_condition, ratings
+from ..store.column_condition import Condition
 from ..store.grid_columns import Columns
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
+from ..store.sort_key import number_of
 from . import grid_view, labels
 from .grid_view import GridView
 from .job import common
 from .labels import translated
+from .rating_view import COUNTS, ReviewView, score_word
 
 blueprint = Blueprint("job_results", __name__)
 
@@ -31,11 +36,14 @@ class _Asked:
 
     def __init__(self, job: Job, args: MultiDict[str, str] | None = None):
         args = request.args if args is None else args
+        self.job = job
         self.columns = Columns(job)
         self.wanted = RequestFilter.parse(args)
         self.conditions = column_condition.parse(args, self.columns)
-        self.view = GridView.parse(args, self.columns)
-        self.sort = args.get("sort") or "index"
+        self.review = ReviewView.parse(args)
+        with_ratings = self.review.review is not None or ratings.exist(job.id)
+        self.view = GridView.parse(args, self.columns, with_ratings)
+        self.sort = "index" if self.review.review else args.get("sort") or "index"
 
     @property
     def query(self) -> insight.GridQuery:
@@ -57,7 +65,18 @@ class _Asked:
     def args(self) -> dict[str, Any]:
         """All URL parameters but the place in the table."""
         sort = {} if self.sort == "index" else {"sort": self.sort}
-        return {**self.filters, **sort, **self.view.to_args()}
+        return {**self.filters, **sort, **self.view.to_args(), **self.review.to_args()}
+
+    def page(self, job_id: int) -> insight.GridPage:
+        """The rows: what the filters find in the order of the URL, or those of a review."""
+        if self.review.review is None:
+            return insight.grid_page(job_id, self.query, self.view.cols)
+        indices = insight.review_set(
+            job_id, self.review.review, self.wanted, self.conditions, judging.rater()
+        )
+        found = {row["index"]: row for row in insight.single_rows(job_id, indices, self.view.cols)}
+        rows = [found[index] for index in indices if index in found]
+        return insight.GridPage(rows, None, None, None, None, False, {})
 
 
 @blueprint.get("/jobs/<int:job_id>/results")
@@ -65,7 +84,7 @@ def index(job_id: int):
     """The grid with the filters, order and columns of the URL; with ``fragment`` only the table."""
     job = jobs.get(job_id)
     asked = _Asked(job)
-    page = insight.grid_page(job_id, asked.query, asked.view.cols)
+    page = asked.page(job_id)
     context = _context(job_id, asked, page)
     if request.args.get("fragment"):
         return render_template("job/results_table.html", job=job, **context)
@@ -81,6 +100,8 @@ def index(job_id: int):
         values_of=_values_of(job_id, asked),
         views=result_views.listed(job),
         query=urlencode(asked.args, doseq=True),
+        review_counts=COUNTS,
+        labels_offered=ratings.labels_of(job),
         **common(job_id),
         **context,
     )
@@ -111,7 +132,32 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "listed": grid_view.LISTED,
         "cell_text": grid_view.cell_text,
         "is_cut": grid_view.is_cut,
+        "score_word": score_word,
+        "condition_text": _condition_text(asked.job),
+        "review": asked.review.review,
+        "scored": _scored(job_id, asked, page),
     }
+
+
+def _condition_text(job: Job) -> Callable[[Condition], str]:
+    """The values of a condition on one line; scores as cells show them."""
+
+    def text(condition: Condition) -> str:
+        texts = condition.texts
+        if condition.column == "rating" and condition.sign == column_condition.EQUAL:
+            numbers = map(number_of, texts)
+            texts = tuple(score_word(number, job.rating_scale) for number in numbers)
+        return content.short(" | ".join(texts), 60)
+
+    return text
+
+
+def _scored(job_id: int, asked: _Asked, page: insight.GridPage) -> set[int]:
+    """In a review: the rows that the caller has given a score."""
+    if asked.review.review is None:
+        return set()
+    indices = [row["index"] for row in page.rows]
+    return ratings.scored_by(job_id, judging.rater(), indices)
 
 
 def _values_of(job_id: int, asked: _Asked) -> dict[str, Any] | None:
@@ -138,7 +184,7 @@ def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
         "values": found
         and [
             {
-                "label": _value_label(name, one.value),
+                "label": _value_label(name, one.value, asked.job),
                 "change": grid_view.filter_by(name, one.value),
                 "count": one.count,
             }
@@ -147,7 +193,9 @@ def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
     }
 
 
-def _value_label(name: str, value: Any) -> str:
+def _value_label(name: str, value: Any, job: Job) -> str:
+    if name == "rating":
+        return score_word(value, job.rating_scale)
     if name != "outcome":
         return grid_view.value_label(value)
     code = value or RequestStatus.PENDING
@@ -176,7 +224,7 @@ def rows(job_id: int):
     if selected:
         found = insight.single_rows(job_id, selected[: grid_view.SIZES[-1]], asked.view.cols)
         return jsonify({"columns": list(asked.view.cols), "rows": found})
-    page = insight.grid_page(job_id, asked.query, asked.view.cols)
+    page = asked.page(job_id)
     return jsonify(
         {
             "columns": list(asked.view.cols),

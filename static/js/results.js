@@ -2,6 +2,7 @@
 
 import * as columns from "./results_columns.js";
 import * as drawer from "./results_drawer.js";
+import * as rating from "./results_rating.js";
 import { all, body, indexOf, loadOnScroll, more } from "./results_rows.js";
 import * as selection from "./results_selection.js";
 
@@ -63,6 +64,7 @@ const keepText = (event) => { if (event.shiftKey && !event.target.closest("a, in
 prepare();
 columns.begin();
 selection.begin();
+rating.begin();
 drawer.begin();
 loadOnScroll();
 document.addEventListener("keydown", key);

@@ -41,6 +41,7 @@ export async function open(index) {
   if (!drawer.open) drawer.showModal();
   content.scrollTop = 0;
   content.focus({ preventScroll: true });
+  document.dispatchEvent(new CustomEvent("drawershown", { detail: index }));
 }
 
 function mark() {

@@ -91,7 +91,8 @@ ENDPOINTS = {
     "form of a job": (
         "job_settings.index job_settings.save job_actions.change job_actions.delete "
         "job_actions.share job_tags.save job_actions.new_job_of job_actions.retry job_actions.send_again "
-        "job_actions.sent job_results.save_view job_results.change_view"
+        "job_actions.sent job_results.save_view job_results.change_view "
+        "job_ratings.rate job_ratings.rate_all job_ratings.set_up"
     ),
     "work": (
         "settings.index new_job.start new_job.upload jobs_list.bulk saved_templates.new saved_templates.rename "

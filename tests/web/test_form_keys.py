@@ -21,6 +21,9 @@ from . import hostile
 LINE = '{"messages": [{"role": "user", "content": "a question"}]}\n'
 # forms that need no key: they create nothing, end in the same state, or remove their object
 REPEATABLE = {
+    "job_ratings.rate",
+    "job_ratings.rate_all",
+    "job_ratings.set_up",
     "job_results.change_view",
     "job_results.save_view",
     "access.remove_token",
