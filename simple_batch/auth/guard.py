@@ -43,6 +43,7 @@ _OPERATOR_ONLY = {
     "reading_options",
     "pictures.of_staged",
     "saved_templates",
+    "workbench",
 }
 # the pages that tokens may read: results of the jobs in their scope
 TOKENS_READ = {

@@ -38,6 +38,7 @@ from . import (
     storage,
     templates,
     users,
+    workbench,
 )
 
 
@@ -55,6 +56,7 @@ def register(app: Flask) -> None:
         new_draft,
         new_job,
         new_template,
+        workbench,
         reading_options,
         templates,
         images,

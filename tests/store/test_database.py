@@ -82,6 +82,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0044_saved_views",
         "0045_relearn",
         "0046_webhook_format",
+        "0047_workbench",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
