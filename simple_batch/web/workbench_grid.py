@@ -17,6 +17,7 @@ from .labels import translated
 from .workbench_forms import Screen
 
 LONGEST_ANSWER = 20_000  # characters of an answer in its cell
+LONGEST_PROMPT = 5_000  # of a part of a prompt
 _LONGEST_CELL = 200
 
 
@@ -112,9 +113,18 @@ def _row(screen: Screen, row, request: Request | Fault | None, maker: "_Cells") 
     elif request is not None:
         body = content.readable(request.body)
         shown.custom_id, shown.bytes = request.custom_id, body.cut
-        shown.messages = content.conversation_of(body.data)
+        shown.messages = _shortened(content.conversation_of(body.data))
         shown.cells = maker.of(row.number)
     return shown
+
+
+def _shortened(messages: list[content.MessageParts]) -> list[content.MessageParts]:
+    """Messages of which long texts are cut: they are sent with every key that is pressed."""
+    for message in messages:
+        for part in message["parts"]:
+            if len(part["text"]) > LONGEST_PROMPT and part["kind"] != "picture":
+                part["text"] = part["text"][:LONGEST_PROMPT] + "…"
+    return messages
 
 
 class _Cells:

@@ -23,22 +23,32 @@
   const parsed = (html) => new DOMParser().parseFromString(html, "text/html").body.firstElementChild;
 
   // --- the grid ---
+  const PARTS = "#tries-errors, #run-state, [id^=prompt-], [id^=cell-]";
+  const seen = new Map(); // the parts as the server sent them: what a user has opened in them is no difference
+  const note = (root) => { for (const part of root.querySelectorAll(PARTS)) seen.set(part.id, part.outerHTML); };
+  note(document);
+
   // What is the same stays, with its focus and its place: only cells that differ are replaced.
   const take = (fresh) => {
     const old = document.getElementById("tries");
     const wrong = fresh.querySelector("#tries-errors");
     if (wrong.childElementCount && !fresh.querySelector(".try-cell")) { // the rows wait until the prompt can be read
+      seen.set(wrong.id, wrong.outerHTML);
       document.getElementById("tries-errors").replaceWith(wrong);
       return watching;
     }
     if (old.dataset.shape !== fresh.dataset.shape) {
+      note(fresh);
       window.SimpleBatchFocus.keep(old.parentElement, () => old.replaceWith(fresh));
     } else {
       for (const name of Object.keys(fresh.dataset)) old.dataset[name] = fresh.dataset[name];
-      for (const part of fresh.querySelectorAll("#tries-errors, #run-state, [id^=prompt-], [id^=cell-]")) {
+      for (const part of fresh.querySelectorAll(PARTS)) {
         const before = document.getElementById(part.id);
-        if (!before) continue;
-        if (before.outerHTML !== part.outerHTML) window.SimpleBatchFocus.keep(before.parentElement, () => before.replaceWith(part));
+        if (!before || seen.get(part.id) === part.outerHTML) continue;
+        seen.set(part.id, part.outerHTML);
+        const folded = part.querySelector("details");
+        if (folded && before.querySelector("details[open]")) folded.open = true;
+        window.SimpleBatchFocus.keep(before.parentElement, () => before.replaceWith(part));
       }
     }
     const now = document.getElementById("tries").dataset;
@@ -88,10 +98,11 @@
       if (part && old) window.SimpleBatchFocus.keep(old.parentElement, () => old.replaceWith(part));
     }
   }
+  let starting = false;
   async function start(again = false) {
-    if (run.disabled || stop.hidden === false) return;
+    if (starting || run.disabled || !stop.hidden) return;
     say("");
-    run.disabled = true;
+    starting = true;
     try {
       const answer = await post(form.dataset.run, again ? { again: "1" } : {}, { Accept: "application/json" });
       const found = await answer.json();
@@ -102,7 +113,7 @@
     } catch {
       say(form.dataset.failed);
     }
-    run.disabled = false;
+    starting = false;
   }
   form.addEventListener("submit", (event) => {
     const button = event.submitter;
@@ -122,8 +133,10 @@
     for (const part of form.querySelectorAll("[data-modes]"))
       part.hidden = !part.dataset.modes.split(" ").includes(form.elements.mode.value);
   };
-  const changed = ({ target }) => {
+  const changed = ({ target, type }) => {
     modes();
+    // other rows may have to be looked for in the whole file: once they are written
+    if (type === "input" && ["count", "random_seed", "rows"].includes(target.name)) return;
     if (["name", "template_name", "skip_faulty"].includes(target.name)) return;
     later(WAIT_MS);
     estimateLater();

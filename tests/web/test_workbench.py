@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -15,6 +16,7 @@ from simple_batch.store.models import ApiConfig, Job, PromptVersion, Spending, T
 from simple_batch.web.word_diff import pieces
 
 from .. import endpoint as e
+from ..auth.conftest import log_in  # noqa: F401 (fixture)
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
 from . import hostile
@@ -92,7 +94,7 @@ def test_what_is_no_row_number_is_refused(text):
 
 def test_only_what_changed_is_sent(bench, add_config):
     with MisbehavingEndpoint(e.ok()) as endpoint:
-        add_config(endpoint.base_url, input_price="1", output_price="2")
+        add_config(endpoint.base_url, input_price=Decimal("1"), output_price=Decimal("2"))
         assert bench.states() == ["unsent"] * 5
         assert bench.run(user="Say: {{question}}", count=3)["version"] == 1
         assert endpoint.calls == 3
@@ -124,7 +126,7 @@ def test_connections_are_compared_and_change_places(bench, add_config):
             add_config(one.base_url),
             add_config(two.base_url, alias="second", model="m2"),
         )
-        bench.run(count=2, compare_1=second.id, model="special")
+        bench.run(count=2, config=first.id, compare_1=second.id, model="special")
         assert (one.calls, two.calls) == (2, 2)
         assert {body["model"] for body in one.bodies} == {"special"}
         assert {body["model"] for body in two.bodies} == {"m2"}
@@ -210,7 +212,11 @@ def test_a_run_whose_process_ended_can_be_repeated(bench, add_config):
 def test_spend_caps_and_concurrency_hold_for_tries(bench, add_config):
     with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
         config = add_config(
-            endpoint.base_url, input_price="1", output_price="2", concurrency=1, day_cap="0.00003"
+            endpoint.base_url,
+            input_price=Decimal("1"),
+            output_price=Decimal("2"),
+            concurrency=1,
+            day_cap=Decimal("0.00003"),
         )
         bench.run(count=5)
         with connected():
@@ -242,7 +248,7 @@ def test_a_run_without_scripts_leads_back_to_the_page(bench, add_config):
 
 def test_the_figures_narrow_with_tries(bench, add_config):
     with MisbehavingEndpoint(e.ok()) as endpoint:
-        add_config(endpoint.base_url, input_price="1", output_price="2")
+        add_config(endpoint.base_url, input_price=Decimal("1"), output_price=Decimal("2"))
         before = bench.post("estimate").text
         assert "40 rows" in before
         assert "time unknown" in before
@@ -388,7 +394,7 @@ def test_a_saved_template_opens_with_a_table(client, add_config):
     assert "Saved {{question}}" in client.get(answer.location).text
 
 
-def test_uploads_of_others_are_not_there(app, people, log_in, add_config):
+def test_uploads_of_others_are_not_there(app, people, log_in, add_config):  # noqa: F811
     add_config("http://127.0.0.1:9/v1")
     with connected():
         identity.act_as(identity.Actor("otto", user=people["otto"]))
