@@ -59,6 +59,11 @@ class Version(msgspec.Struct, frozen=True):
     created_at: int
     state: str  # running, stopping, stopped, lost, done
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its calls are not ended."""
+        return self.state in ("running", "stopping")
+
 
 def listed(upload_id: int) -> list[Version]:
     """All versions of an upload, the newest first, without their texts."""
@@ -76,16 +81,17 @@ def get(upload_id: int, number: int) -> Version:
     return _version(row)
 
 
+def newest(upload_id: int) -> Version | None:
+    """The last version of an upload, without its texts."""
+    query = _without_texts().where(PromptVersion.upload == upload_id)
+    row = query.order_by(PromptVersion.number.desc()).first()
+    return _version(row) if row is not None else None
+
+
 def running(upload_id: int) -> Version | None:
-    """The run that goes on now."""
-    newest = (
-        _without_texts()
-        .where((PromptVersion.upload == upload_id) & PromptVersion.ended_at.is_null())
-        .order_by(PromptVersion.number.desc())
-        .first()
-    )
-    version = _version(newest) if newest is not None else None
-    return version if version is not None and version.state in ("running", "stopping") else None
+    """The run that goes on now, which can only be the newest."""
+    version = newest(upload_id)
+    return version if version is not None and version.is_running else None
 
 
 def begin(upload_id: int, texts: Texts, table: Table, sent: int) -> int:

@@ -57,10 +57,14 @@ def _saved(upload_id: int, part: str):
         return jsonify(error=translated(error), version=error.version), 409
     except Launched:
         return jsonify(error=launched_sentence(upload)), 409
-    answer = {"version": version}
-    if upload.discarded_at is not None:
-        answer["notice"] = _("This upload was discarded. It comes back when you continue.")
-    return jsonify(answer)
+    return jsonify({"version": version} | notice(upload))
+
+
+def notice(upload: Upload) -> dict[str, str]:
+    """What the page that saves should say, as a part of the answer."""
+    if upload.discarded_at is None:
+        return {}
+    return {"notice": _("This upload was discarded. It comes back when you continue.")}
 
 
 @blueprint.post("/restore")

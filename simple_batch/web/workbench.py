@@ -19,7 +19,17 @@ from .word_diff import pieces
 from .workbench_forms import PARTS, Screen
 
 blueprint = Blueprint("workbench", __name__, url_prefix="/jobs/new/<int:upload_id>/workbench")
-blueprint.before_request(new_draft.led)
+_BEHIND = {
+    "workbench.save",
+    "workbench.preview",
+    "workbench.estimate",
+}  # a page sends them by itself
+
+
+@blueprint.before_request
+def _led():
+    """See new_draft.led; what a page sends by itself restores no discarded upload."""
+    return None if request.endpoint in _BEHIND else new_draft.led()
 
 
 @blueprint.get("")
@@ -46,11 +56,12 @@ def save(upload_id: int):
     """Save what stands in the form now; see new_draft.save_template."""
     shown = _posted(upload_id)
     try:
-        return jsonify(version=shown.save())
+        answer = {"version": shown.save()}
     except DraftConflict as error:
         return jsonify(error=translated(error), version=error.version), 409
     except Launched:
         return jsonify(error=new_draft.launched_sentence(shown.upload)), 409
+    return jsonify(answer | new_draft.notice(shown.upload))
 
 
 @blueprint.post("/preview")

@@ -62,8 +62,8 @@ class Grid(msgspec.Struct):
 def grid_of(screen: Screen) -> Grid:
     """The grid of a screen, whatever stands in it."""
     upload = screen.upload
-    versions = prompt_versions.listed(upload.id)
-    running = next((one for one in versions if one.state in ("running", "stopping")), None)
+    newest = prompt_versions.newest(upload.id)
+    running = newest if newest is not None and newest.is_running else None
     rows, requests, planned = [], [], Plan([], [])
     try:
         if not any(field.errors for field in screen.sample):
@@ -73,7 +73,6 @@ def grid_of(screen: Screen) -> Grid:
     except (InvalidInput, UploadRejected) as error:
         if isinstance(error, InvalidInput):
             screen.blame(error)
-    newest = versions[0] if versions else None
     keys = [*planned.keys, *(newest.table.keys if newest is not None else ())]
     known = trials.answers(upload.id, keys)
     maker = _Cells(planned, known, running, newest)
