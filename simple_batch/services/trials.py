@@ -171,6 +171,18 @@ def unsent(planned: Plan, known: dict[str, Answer]) -> list[Cell]:
     return list(found.values())
 
 
+def tried_of(way: Way, planned: Plan, known: dict[str, Answer]) -> list[Tried]:
+    """The answers of a connection, for an estimate."""
+    cells = {cell.key: cell for cell in planned.cells if cell.config_id == way.config.id}
+    return [
+        Tried(
+            cells[key].request, it.latency_ms, None, it.http_status, "", it.response, it.usage, None
+        )
+        for key, it in known.items()
+        if key in cells and it.cause is None
+    ]
+
+
 # --- a run ------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ import msgspec
 from ..core import content
 from ..core.domain import Fault, Request, Service
 from ..core.errors import InvalidInput, SimpleBatchError, UploadRejected
-from ..engine.probe import Tried
 from ..services import batch_service, prompt_versions, sample_rows, trials
 from ..services import estimate as estimates
 from ..services.estimate import Estimate
@@ -219,25 +218,13 @@ def _overall(screen: Screen, rows: int) -> Overall:
     known = trials.answers(upload.id, planned.keys)
     outlooks = []
     for way in planned.ways:
-        tried = _tried(way, planned, known)
+        tried = trials.tried_of(way, planned, known)
         estimate = estimates.estimate(upload, found, way.config, way.options, tried, sample)
         outlooks.append(_outlook(way, rows, estimate, tried))
     return Overall(rows, outlooks)
 
 
-def _tried(way: Way, planned: Plan, known: dict[str, Answer]) -> list[Tried]:
-    """The answers of a connection."""
-    cells = {cell.key: cell for cell in planned.cells if cell.config_id == way.config.id}
-    return [
-        Tried(
-            cells[key].request, it.latency_ms, None, it.http_status, "", it.response, it.usage, None
-        )
-        for key, it in known.items()
-        if key in cells and it.cause is None
-    ]
-
-
-def _outlook(way: Way, rows: int, estimate: Estimate, tried: list[Tried]) -> Outlook:
+def _outlook(way: Way, rows: int, estimate: Estimate, tried: list[trials.Tried]) -> Outlook:
     new = way.options
     if Service(new.service) is not Service.NOW:
         choices = batch_service.choices(way.config, new, rows, estimate)
