@@ -148,7 +148,8 @@ def _matching(
     wanted: list[int],
     mark: Callable[[SampleRow], int | None],
 ) -> list[SampleRow]:
-    left, rows = set(wanted), {}
+    left: set[int | None] = set(wanted)
+    rows: dict[int | None, SampleRow] = {}
     for row in _rows(upload, found):
         value = mark(row)
         if value in left:

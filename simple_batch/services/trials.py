@@ -15,7 +15,7 @@ import msgspec
 
 from ..core import context, identity
 from ..core.clock import now_ms
-from ..core.domain import Cause, Defaults, Fault, Outcome, Request, Service, Usage
+from ..core.domain import Cause, Defaults, Endpoint, Fault, Outcome, Request, Service, Usage
 from ..core.errors import ConfigurationError, InvalidInput
 from ..core.messages import Message
 from ..core.stored_messages import recognised
@@ -152,7 +152,8 @@ def _hashed(*parts: bytes) -> str:
 
 def answers(upload_id: int, keys: Iterable[str]) -> dict[str, Answer]:
     """The answers that are kept, by key."""
-    found, wanted = {}, list(dict.fromkeys(keys))
+    found: dict[str, Answer] = {}
+    wanted = list(dict.fromkeys(keys))
     for start in range(0, len(wanted), _GROUP):
         query = TriedAnswer.select(TriedAnswer.key, TriedAnswer.answer).where(
             (TriedAnswer.upload == upload_id) & TriedAnswer.key.in_(wanted[start : start + _GROUP])
@@ -164,7 +165,7 @@ def answers(upload_id: int, keys: Iterable[str]) -> dict[str, Answer]:
 
 def unsent(planned: Plan, known: dict[str, Answer]) -> list[Cell]:
     """The calls of a plan that have no answer yet, each once; one that failed is made again."""
-    found = {}
+    found: dict[str, Cell] = {}
     for cell in planned.cells:
         if cell.key not in known or known[cell.key].cause is not None:
             found.setdefault(cell.key, cell)
@@ -217,7 +218,7 @@ def _table(planned: Plan) -> prompt_versions.Table:
     return prompt_versions.Table(columns, [prompt_versions.Row(*row) for row in rows.items()])
 
 
-def _open(way: Way):
+def _open(way: Way) -> Endpoint:
     """The endpoint of a way. Raises InvalidInput."""
     try:
         endpoint = endpoint_of(way.config, context.vault())
@@ -290,7 +291,9 @@ class _Run:
         cost = prices_of(config).cost_of(tried.usage, now_ms(), tried.service_tier)
         outcome = None
         if tried.cause is None:
-            outcome = str(answer_outcome.outcome_of(tried.request.url, tried.response).outcome)
+            outcome = str(
+                answer_outcome.outcome_of(tried.request.url, tried.response or b"").outcome
+            )
         elif tried.cause is Cause.SCHEMA:
             outcome = str(Outcome.SCHEMA)
         return Answer(

@@ -99,7 +99,7 @@ def saved(upload: Upload, part: str) -> PageForm | None:
 
 def values_of(form: PageForm) -> drafts.Values:
     """What a form that the server filled in would send."""
-    found = {}
+    found: drafts.Values = {}
     for field in form:
         if field.name == _CSRF or isinstance(field, FileField | MultipleFileField):
             continue

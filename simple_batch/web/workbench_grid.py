@@ -63,7 +63,9 @@ def grid_of(screen: Screen) -> Grid:
     upload = screen.upload
     newest = prompt_versions.newest(upload.id)
     running = newest if newest is not None and newest.is_running else None
-    rows, requests, planned = [], [], Plan([], [])
+    rows: list[sample_rows.SampleRow] = []
+    requests: list[Request | Fault] = []
+    planned = Plan([], [])
     try:
         if not any(field.errors for field in screen.sample):
             rows = sample_rows.rows_of(upload, screen.found, screen.sample.choice)
