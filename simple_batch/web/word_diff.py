@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from ..core.clock import give_way
 
-# a character of a script without spaces, a word, blanks, or a sign
+# a character of a script without spaces, a word, blanks, a mark of a template, or a sign
 _TOKEN = re.compile(
-    r"[\u2e80-\u9fff\uf900-\ufaff\uac00-\ud7af]|\w+?(?=[\u2e80-\u9fff])|\w+|\s+|.", re.DOTALL
+    r"[\u2e80-\u9fff\uf900-\ufaff\uac00-\ud7af]|\w+?(?=[\u2e80-\u9fff])|\w+|\s+|"
+    r"\{\{|\}\}|\{%|%\}|.",
+    re.DOTALL,
 )
 COMPARED = 3_000  # words of each; longer ones are compared line by line
 _LINES = 2_000
@@ -43,8 +45,13 @@ def _common(one: str, other: str) -> int:
 
 
 def _splits(text: str, place: int) -> bool:
-    """Whether a place is within a word."""
-    return 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum()
+    """Whether a place is within a word, or between signs that belong together, such as }}."""
+    if not 0 < place < len(text):
+        return False
+    before, after = text[place - 1], text[place]
+    if before.isspace() or after.isspace():
+        return False
+    return before.isalnum() == after.isalnum()
 
 
 def _tokens(text: str) -> list[str]:

@@ -272,6 +272,6 @@ def side_by_side(
                 )
                 for key in keys
             ]
-            same = shown[0].answer is not None and shown[0].text == shown[1].text
+            same = bool(shown[0].text) and shown[0].text == shown[1].text
             found.append({"number": number, "column": column, "cells": shown, "same": same})
     return found

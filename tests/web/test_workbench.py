@@ -423,6 +423,11 @@ def test_what_an_upload_was_tried_on_goes_with_it(bench, add_config):
         ("same", "same", [("=", "same")]),
         ("", "new", [("+", "new")]),
         ("shorten", "shortly", [("-", "shorten"), ("+", "shortly")]),
+        (
+            "a: {{x}}",
+            "a b: {{x}}{% if y %}",
+            [("=", "a"), ("+", " b"), ("=", ": {{x}}"), ("+", "{% if y %}")],
+        ),
         ("你好世界", "你们世界", [("=", "你"), ("-", "好"), ("+", "们"), ("=", "世界")]),
     ],
 )
