@@ -133,7 +133,7 @@ class Trial:
         self._timeout_s = endpoint.timeout_s
         self._structure = structure
         self._governor, self._check = governor, check
-        self._flow = Flow(priority=1)  # somebody waits for it
+        self._flow = Flow(priority=1)  # a user waits for it
 
     def send(self, request: Request) -> Tried:
         """What a request gets."""
@@ -172,7 +172,7 @@ class Trial:
 
     def _through(self, governor: Governor, request: Request) -> tuple[Classification, float]:
         ticket = governor.admit(self._flow, len(request.body))
-        assert ticket is not None  # nobody dismisses the flow
+        assert ticket is not None  # the flow is never dismissed
         began = time.monotonic()
         try:
             self._check()

@@ -100,7 +100,9 @@ def begin(upload_id: int, texts: Texts, table: Table, sent: int) -> int:
     with database.atomic():
         lock_upload(upload_id)
         if running(upload_id) is not None:
-            raise Conflict(translatable("A run goes on already. Wait for it, or stop it first."))
+            raise Conflict(
+                translatable("A run is still in progress. Wait for it, or stop it first.")
+            )
         same = PromptVersion.upload == upload_id
         newest = PromptVersion.select(fn.MAX(PromptVersion.number)).where(same).scalar() or 0
         now = now_ms()

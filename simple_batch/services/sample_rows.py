@@ -30,7 +30,7 @@ _RANGES = re.compile(r"[\s,;，；、]+")
 _RANGE = re.compile(r"(\d{1,12})(?:[-–](\d{1,12}))?", re.ASCII)
 _EVERY = 200  # rows between two chances for other greenlets to work
 
-# A source of rows of a job that deserve a look: the indices of up to so many of its requests, the worst
+# A source of rows of a job that deserve a look: the indices of its requests, a given number at most, the worst
 # first. Ratings add one here.
 Source = Callable[[int, int], list[int]]
 TO_IMPROVE: list[Source] = [poor_rows.failed, poor_rows.flawed]
@@ -88,7 +88,7 @@ def numbers_of(text: str) -> list[int]:
 
 
 def rows_of(upload: Upload, found: intake.Preview, choice: Choice) -> list[SampleRow]:
-    """The chosen rows of a staged upload. Raises InvalidInput for rows that nobody can choose so,
+    """The chosen rows of a staged upload. Raises InvalidInput for wrong row numbers,
     UploadRejected."""
     chosen = msgspec.json.encode(_Chosen(choice, found.sheet, readings.of(upload))).decode()
     kept = SampleRows.get_or_none(SampleRows.upload == upload.id)

@@ -85,18 +85,18 @@ class Plan(msgspec.Struct):
         return [cell.key for cell in self.cells]
 
 
-# --- what is to be sent -----------------------------------------------------------------------
+# --- what a run sends ---------------------------------------------------------------------------
 
 
 def plan(new: JobOptions, also: Iterable[ApiConfig], requests: Iterable[Request | Fault]) -> Plan:
     """The calls for requests of sample rows, on the connection of a job and on others besides. Raises
     InvalidInput naming the field."""
     ways = ways_of(new, also)
-    requests = [request for request in requests if isinstance(request, Request)]
+    good = [request for request in requests if isinstance(request, Request)]
     cells = [
         Cell(request.index + 1, way.config.id, key, request)
         for way in ways
-        for request, key in zip(requests, _keys(way, requests), strict=True)
+        for request, key in zip(good, _keys(way, good), strict=True)
     ]
     return Plan(ways, cells)
 

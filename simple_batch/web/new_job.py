@@ -344,7 +344,7 @@ def offered(form: LaunchForm) -> LaunchForm:
 
 
 def _saved_template():
-    """The version of a saved template that the data is to be tried with."""
+    """The version of a saved template for which the data is given."""
     chosen = _chosen_template()
     return templates.version_by_id(chosen[1]) if chosen is not None else None
 

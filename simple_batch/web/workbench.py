@@ -111,6 +111,8 @@ def run(upload_id: int):
 
 def _started(shown: Screen) -> tuple[int | None, str, int]:
     """The number of the new version, if there is one, what to say, and the status."""
+    if not shown.valid:
+        return None, "\n".join(shown.errors), 400
     try:
         planned = workbench_grid.planned(shown)
         number = trials.start(shown.upload, planned, shown.values, "again" in request.form)

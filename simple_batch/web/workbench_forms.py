@@ -11,6 +11,7 @@ from ..services.job_options import JobOptions
 from ..store.models import ApiConfig, Upload
 from . import draft_forms, new_job, new_template
 from .draft_forms import OPTIONS, TEMPLATE, WORKBENCH
+from .form_fields import PageForm
 from .form_keys import FIELD
 from .forms import LaunchForm, blame
 from .sample_form import SampleForm
@@ -19,8 +20,8 @@ from .template_forms import TemplateForm
 PARTS = (TEMPLATE, OPTIONS, WORKBENCH)
 _OF_SAVING = ("name", "note")  # fields of a template that the workbench does not show
 # of the options; those of the groups “how” and “schema” are shown too
-_MAIN = ("config", "name", "concurrency", "max_retries", "spend_cap", "model", "temperature")
-_MAIN += ("max_tokens", "schema")
+_MAIN = {"config", "name", "concurrency", "max_retries", "spend_cap", "model", "temperature"}
+_MAIN |= {"max_tokens", "schema"}
 
 
 class Screen:
@@ -40,7 +41,8 @@ class Screen:
         sample = draft_forms.filled(WORKBENCH, values[WORKBENCH])
         assert isinstance(sample, SampleForm)
         modes = [one for one in sample_rows.MODES if sample_rows.is_offered(upload, one)]
-        self.sample = sample.offering(modes, list(self.options.config.choices))
+        known = [(value, label) for value, label in self.options.config.choices or ()]  # type: ignore[misc]
+        self.sample = sample.offering(modes, known)
         valid = [form.validate() for form in self.forms]  # each, for the errors of all
         self.valid = all(valid)
         if not self.options.config.choices:  # the page says that there is none
@@ -63,9 +65,10 @@ class Screen:
 
     def blame(self, error: InvalidInput) -> None:
         """Show a refusal at its field."""
-        names = self.template._fields if self.template is not None else {}
-        template_has_it = error.field in names and error.field not in self.options._fields
-        blame(self.template if template_has_it else self.options, error)
+        form: PageForm = self.options
+        if self.template is not None and error.field not in self.options._fields:
+            form = self.template
+        blame(form, error)
         self.valid = False
 
     def text(self) -> Template | None:

@@ -245,9 +245,7 @@ def _outlook(way: Way, rows: int, estimate: Estimate, tried: list[trials.Tried])
 
 
 def planned(screen: Screen) -> Plan:
-    """The calls of a screen. Raises InvalidInput, UploadRejected."""
-    if not screen.valid:
-        raise InvalidInput("\n".join(screen.errors))
+    """The calls of a valid screen. Raises InvalidInput, UploadRejected."""
     rows = sample_rows.rows_of(screen.upload, screen.found, screen.sample.choice)
     requests = sample_rows.requests_of(screen.upload, screen.found, screen.text(), rows)
     return trials.plan(screen.chosen(), screen.others(), requests)
