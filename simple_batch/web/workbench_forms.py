@@ -2,6 +2,8 @@
 are those of the steps, so that a draft can go on in either place; options that the workbench does not show
 stay as they are."""
 
+from typing import cast
+
 from flask import request
 
 from ..core.errors import InvalidInput
@@ -41,7 +43,7 @@ class Screen:
         sample = draft_forms.filled(WORKBENCH, values[WORKBENCH])
         assert isinstance(sample, SampleForm)
         modes = [one for one in sample_rows.MODES if sample_rows.is_offered(upload, one)]
-        known = [(value, label) for value, label in self.options.config.choices or ()]  # type: ignore[misc]
+        known = cast(list[tuple[int, str]], self.options.config.choices or [])
         self.sample = sample.offering(modes, known)
         valid = [form.validate() for form in self.forms]  # each, for the errors of all
         self.valid = all(valid)
