@@ -46,6 +46,7 @@ _OPERATOR_ONLY = {
     "pictures.of_staged",
     "saved_templates",
     "settings",
+    "workbench",
 }
 # of the forms of a job: those that do nothing to it, and those of its owner
 _VIEW_IS_ENOUGH = {"job_actions.new_job_of"}

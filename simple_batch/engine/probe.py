@@ -14,12 +14,14 @@ from ..core.stored_messages import recognised
 from .adjusted_calls import AdjustedCalls
 from .classify import Classification, classify
 from .exchange import Exchange
+from .governor import REFUSALS, Flow, Governor
 from .structured_output import Structure
 from .transport import TransportFailure
 from .usage_estimate import with_estimate
 
 CHAT = "/v1/chat/completions"
 TIMEOUT_S = 30.0
+ADMISSIONS = 4  # of one request, while its API refuses it because of a limit
 _CHAT_QUESTION = b'{"messages":[{"role":"user","content":"Say OK."}]}'
 _QUESTIONS = {
     "/v1/responses": b'{"input":"Say OK."}',
@@ -110,26 +112,39 @@ def failure_text(finding: Classification) -> str:
     return f"{status}{finding.cause}: {message}"[:500]
 
 
-def send(
-    endpoint: Endpoint,
-    settings: Settings,
-    requests: list[Request],
-    structure: Structure | None = None,
-    finish: Callable[[bytes], bytes] = lambda body: body,
-) -> list[Tried]:
-    """Send a few requests side by side, once each, as a job would; ``finish`` has the last word on
-    a body. Never raises for what the endpoint does."""
-    exchange = Exchange(endpoint, settings, width=max(1, len(requests)))
-    calls = AdjustedCalls(exchange, endpoint.defaults, finish)
+class Trial:
+    """Sends single requests as a job would, once each, over at most ``width`` connections; ``finish`` has
+    the last word on a body. With a ``governor`` every call waits for the limits of its API, and one that
+    is refused because of them is made again; ``check`` may raise before each. Never raises for what the
+    endpoint does."""
 
-    def one(request: Request) -> Tried:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: Settings,
+        width: int,
+        structure: Structure | None = None,
+        finish: Callable[[bytes], bytes] = lambda body: body,
+        governor: Governor | None = None,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self._exchange = Exchange(endpoint, settings, width=max(1, width))
+        self._calls = AdjustedCalls(self._exchange, endpoint.defaults, finish)
+        self._timeout_s = endpoint.timeout_s
+        self._structure = structure
+        self._governor, self._check = governor, check
+        self._flow = Flow(priority=1)  # a user waits for it
+
+    def send(self, request: Request) -> Tried:
+        """What a request gets."""
+        structure = self._structure
         began = time.monotonic()
         level = structure.level if structure is not None else 0
-        finding = call(request)
+        finding, began = self._admitted(request, began)
         if structure is not None:
             while structure.falls_back(request, level, finding):
                 level = structure.level
-                finding = call(request)
+                finding, _began = self._admitted(request, began)
             finding = structure.checked(finding)
         return Tried(
             request,
@@ -142,19 +157,57 @@ def send(
             finding.service_tier,
         )
 
-    def call(request: Request) -> Classification:
+    def close(self) -> None:
+        self._exchange.close()
+
+    def _admitted(self, request: Request, began: float) -> tuple[Classification, float]:
+        """A finding, and when its call began."""
+        if self._governor is None:
+            return self._call(request), began
+        for _ in range(ADMISSIONS):
+            finding, began = self._through(self._governor, request)
+            if finding.cause not in REFUSALS:
+                break
+        return finding, began
+
+    def _through(self, governor: Governor, request: Request) -> tuple[Classification, float]:
+        ticket = governor.admit(self._flow, len(request.body))
+        assert ticket is not None  # the flow is never dismissed
+        began = time.monotonic()
+        try:
+            self._check()
+            finding = self._call(request)
+        except BaseException:
+            governor.settle(ticket, None, 0)
+            raise
+        governor.settle(ticket, finding, round((time.monotonic() - began) * 1000))
+        return finding, began
+
+    def _call(self, request: Request) -> Classification:
+        structure = self._structure
         fields = structure.fields if structure is not None else lambda url: {}
-        finding, body = calls.call(request, endpoint.timeout_s, fields)
+        finding, body = self._calls.call(request, self._timeout_s, fields)
         if finding.cause is None and finding.usage is None:
             finding = with_estimate(finding, request, body)
         return finding
 
+
+def send(
+    endpoint: Endpoint,
+    settings: Settings,
+    requests: list[Request],
+    structure: Structure | None = None,
+    finish: Callable[[bytes], bytes] = lambda body: body,
+) -> list[Tried]:
+    """Send a few requests side by side, once each, as a job would. Never raises for what the endpoint
+    does."""
+    trial = Trial(endpoint, settings, len(requests), structure, finish)
     try:
-        sent = [gevent.spawn(one, request) for request in requests]
+        sent = [gevent.spawn(trial.send, request) for request in requests]
         gevent.joinall(sent, raise_error=True)
         return [greenlet.get() for greenlet in sent]
     finally:
-        exchange.close()
+        trial.close()
 
 
 def list_models(endpoint: Endpoint, settings: Settings) -> list[str]:

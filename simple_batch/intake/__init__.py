@@ -20,7 +20,9 @@ from .reading import Reading, unclear
 from .renderer import Finder, Renderer
 from .request_checks import Bad
 from .request_lines import URLS, Rules, check_body
+from .shared_prefixes import SharedPrefix
 from .source import ByteStream, spool
+from .table import Row
 from .template import (
     CHAT,
     ENDPOINTS,
@@ -58,7 +60,9 @@ __all__ = [
     "Reader",
     "Reading",
     "Renderer",
+    "Row",
     "Rules",
+    "SharedPrefix",
     "Template",
     "check_body",
     "check_template",

@@ -14,9 +14,10 @@ from gevent import monkey
 from ..core.context import Vault
 from ..core.periodic_task import PeriodicTask
 from ..core.settings import Settings
+from ..engine.governor import Governor
 from ..store.cluster import workers
 from ..store.database import connected, fault, log_failure
-from ..store.models import Job
+from ..store.models import ApiConfig, Job
 from .background import BackgroundTasks
 from .batch_jobs import BatchJobs, OutsideParts
 from .hooks import Hooks
@@ -126,6 +127,11 @@ class Runner:
             silent_s=active.scheduler.silent_s if active is not None else None,
             storage_fault=self.storage_fault,
         )
+
+    def governor_of(self, config: ApiConfig) -> Governor | None:
+        """The limits that the jobs of this process keep on a connection; None where another process runs
+        the jobs. Raises ConfigurationError where its key cannot be opened."""
+        return self._active.providers.get(config).governor if self._active is not None else None
 
     def figures(self) -> RunnerStats | None:
         """What it counts of itself; None where another process runs the jobs."""

@@ -48,7 +48,7 @@ def choices(
     batch = estimate.batch_cost if estimate is not None else None
     both = None if now is None or batch is None else Range(batch.low, batch.expected, now.high)
     share = batch.expected / now.expected if batch and now and now.expected else None
-    calls, batches = _calls_take(config, requests), _batches_take(config, new, requests)
+    calls, batches = calls_take(config, requests), _batches_take(config, new, requests)
     return [
         ServiceChoice(Service.NOW, now, calls),
         ServiceChoice(Service.BATCH, batch, batches, share),
@@ -56,7 +56,8 @@ def choices(
     ]
 
 
-def _calls_take(config: ApiConfig, requests: int) -> Expected:
+def calls_take(config: ApiConfig, requests: int) -> Expected:
+    """How long calls take, by the speed of earlier jobs."""
     speed = part_history.speed(config.id)
     if not speed:
         return Expected()

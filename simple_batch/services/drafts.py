@@ -10,7 +10,7 @@ replaces another unseen.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -47,12 +47,14 @@ class Part(msgspec.Struct, omit_defaults=True):
 
 class Draft(msgspec.Struct, omit_defaults=True):
     """``step`` is the one to continue with, as the pages call it; ``begun`` are the options that it
-    began with (of a cloned job, or a settings file), ``clone`` the id of that job."""
+    began with (of a cloned job, or a settings file), ``clone`` the id of that job; ``rebuilt``: the data
+    was made of its stored requests."""
 
     step: str = ""
     parts: dict[str, Part] = {}
     begun: JobOptions | None = None
     clone: int | None = None
+    rebuilt: bool = False
 
     def part(self, name: str) -> Part | None:
         """A part that was saved, else None."""
@@ -61,6 +63,14 @@ class Draft(msgspec.Struct, omit_defaults=True):
     def version(self, name: str) -> int:
         """Of a part; 0 where none was saved."""
         return self.parts[name].version if name in self.parts else 0
+
+    def version_of(self, names: Iterable[str]) -> int:
+        """Of several parts together: it changes whenever one of them does."""
+        return sum(map(self.version, names))
+
+    def values(self, name: str) -> Values | None:
+        """What a part says; None where none was saved."""
+        return self.parts[name].values if name in self.parts else None
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -98,11 +108,16 @@ def load(upload: Upload) -> Draft:
 
 
 def begin(
-    upload_id: int, step: str, begun: JobOptions | None = None, clone: int | None = None
+    upload_id: int,
+    step: str,
+    begun: JobOptions | None = None,
+    clone: int | None = None,
+    rebuilt: bool = False,
 ) -> None:
     """Start the draft of an upload over, with these options. Raises NotFound."""
     with database.atomic():
-        _write(_locked(upload_id), Draft(step=step, begun=begun, clone=clone))
+        draft = Draft(step=step, begun=begun, clone=clone, rebuilt=rebuilt)
+        _write(_locked(upload_id), draft)
 
 
 def save(
@@ -118,25 +133,37 @@ def save(
     the one to continue with (default: ``name``). ``based_on`` is the version that ``page`` began
     with; None replaces any. Raises NotFound, InvalidInput for too much text, DraftConflict,
     Launched."""
-    if sum(len(text) for texts in values.values() for text in texts) > MAX_CHARACTERS:
-        raise InvalidInput(translatable("This is too much text for a draft."))
+    return save_parts(upload_id, {name: values}, step or name, based_on=based_on, page=page)
+
+
+def save_parts(
+    upload_id: int,
+    parts: Mapping[str, Mapping[str, list[str]]],
+    step: str,
+    *,
+    based_on: int | None = None,
+    page: str = "",
+) -> int:
+    """``save`` for a page that has several parts: the version is the sum of theirs."""
+    for values in parts.values():
+        if sum(len(text) for texts in values.values() for text in texts) > MAX_CHARACTERS:
+            raise InvalidInput(translatable("This is too much text for a draft."))
     with database.atomic():
         upload = _locked(upload_id)
         if is_launched(upload_id):
             raise Launched(translatable("This upload was launched already."))
         draft = load(upload)
-        old = draft.part(name)
-        version = draft.version(name)
-        changed = old is None or old.values != values
-        if old is not None and changed and based_on not in (None, version) and old.page != page:
+        version = draft.version_of(parts)
+        changed = {name for name, values in parts.items() if draft.values(name) != values}
+        others = any(name in draft.parts and draft.parts[name].page != page for name in changed)
+        if others and based_on not in (None, version):
             raise DraftConflict(version)
-        if changed:
-            version += 1
-            draft.parts[name] = Part(dict(values), version, page)
-        if changed or draft.step != (step or name):
-            draft.step = step or name
+        for name in changed:
+            draft.parts[name] = Part(dict(parts[name]), draft.version(name) + 1, page)
+        if changed or draft.step != step:
+            draft.step = step
             _write(upload, draft)
-    return version
+    return version + len(changed)
 
 
 def reached(upload_id: int, step: str) -> None:

@@ -17,7 +17,7 @@ from ..core.json_pieces import Breaks, beginning
 from ..engine import probe, token_count
 from ..engine.structured_output import Structure
 from ..engine.usage import WITHOUT_OUTPUT
-from ..intake import Preview
+from ..intake import Preview, SharedPrefix, Template
 from ..store import spending, usage_history
 from ..store.configs import defaults_of, endpoint_of, job_defaults, prices_of
 from ..store.models import ApiConfig, Job, Upload
@@ -118,15 +118,17 @@ def estimate(
     config: ApiConfig,
     new: JobOptions,
     tried: Sequence[probe.Tried] = (),
+    sample: list[Request] | None = None,
 ) -> Estimate:
     """What all requests of an upload will use and cost on a config, as a new job. Where it goes to
-    others too, the low cost is the cheapest one's, the high the dearest's."""
+    others too, the low cost is the cheapest one's, the high the dearest's. ``sample`` are its first
+    requests, where they are at hand."""
     shape = job_options.structure_of(new)
     seen = [Answered(_sent(row.request, shape), row.usage) for row in tried if row.usage]
     seen_from = "tried"
     if not seen:
         seen, seen_from = usage_history.answered(config.id, config.alias, PAST), "past"
-    sample = uploads.sample(upload, *SAMPLE) or preview.first
+    sample = sample or uploads.sample(upload, *SAMPLE) or preview.first
     defaults = defaults_of(config).under(new.params)
     into, input_from = _input(preview, sample, seen, defaults.model, shape)
     bound = defaults.max_tokens or DEFAULT_MAX_TOKENS
@@ -150,6 +152,22 @@ def estimate(
         _shared(preview, config, into),
         _cost(on, into, output, shares, in_batch),
     )
+
+
+def with_template(
+    upload: Upload, preview: Preview, template: Template | None
+) -> tuple[Preview, list[Request]]:
+    """The preview of an upload as it would be with another template over its table, taken from the first
+    rows, and the requests of these. Raises InvalidInput, UploadRejected."""
+    sample = uploads.sample(upload, *SAMPLE, template)
+    if template is None or not sample:
+        return preview, sample
+    rows = preview.good + preview.fault_count
+    size = sum(len(request.body) for request in sample)
+    changed = msgspec.structs.replace(
+        preview, good=rows, body_bytes=round(size / len(sample) * rows), shared=SharedPrefix()
+    )
+    return changed, sample
 
 
 def _shared(preview: Preview, config: ApiConfig, into: Range) -> SharedInput | None:

@@ -18,6 +18,7 @@ from ..core import (
 from ..core.errors import SettingsError
 from ..core.redis_client import password_of
 from ..core.settings import Settings
+from ..engine.governor import Governor
 from ..runner.hooks import Hooks
 from ..runner.lease import lease_of
 from ..runner.runner import Runner, workers_state
@@ -31,6 +32,7 @@ from ..store.database import (
     open_database,
     sqlite_path,
 )
+from ..store.models import ApiConfig
 from ..store.secrets import open_vault
 from . import backups, batch_files, importer, retention
 
@@ -195,6 +197,12 @@ def health() -> Health | None:
 def figures() -> RunnerStats | None:
     """What the runner of this process counts of itself; None where it runs no jobs."""
     return _runner.figures() if _runner is not None else None
+
+
+def governor_of(config: ApiConfig) -> Governor | None:
+    """The limits that the jobs of this process keep on a connection; None where it runs no jobs. Raises
+    ConfigurationError where its key cannot be opened."""
+    return _runner.governor_of(config) if _runner is not None else None
 
 
 @events.received.connect

@@ -15,6 +15,7 @@ from ..core import context, identity
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
+from ..store import visibility
 from ..store.models import Job, SavedTemplate, TemplateVersion, database
 
 MAX_NAME = 100
@@ -191,6 +192,13 @@ def version_by_id(version_id: int | None) -> TemplateVersion | None:
     if version_id is None:
         return None
     return TemplateVersion.get_or_none(TemplateVersion.id == version_id)
+
+
+def latest_job(saved: SavedTemplate) -> Job | None:
+    """The newest job that was made with any version and that the caller sees."""
+    made = Job.select().join(TemplateVersion).where(TemplateVersion.saved == saved.id)
+    seen = made.where(Job.deleted_at.is_null() & visibility.jobs(identity.current().sees))
+    return seen.order_by(Job.id.desc()).first()
 
 
 def listed() -> list[Kept]:

@@ -241,14 +241,17 @@ def example(upload_id: int, template: intake.Template, number: int) -> Request |
     )
 
 
-def sample(upload: Upload, count: int, max_bytes: int) -> list[Request]:
-    """The first requests of a staged upload: up to ``count``, and to about ``max_bytes``."""
+def sample(
+    upload: Upload, count: int, max_bytes: int, template: intake.Template | None = None
+) -> list[Request]:
+    """The first requests of a staged upload: up to ``count``, and to about ``max_bytes``; of a table as
+    another ``template`` than its own makes them."""
     found: list[Request] = []
     size = 0
     reader = intake.Reader(
         Path(upload.path),
         context.settings(),
-        template=template_of(upload),
+        template=template or template_of(upload),
         find_image=images.finder(upload),
         reading=readings.of(upload),
     )

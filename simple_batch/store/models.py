@@ -207,6 +207,45 @@ class UploadImage(BaseModel):
         )
 
 
+class SampleRows(BaseModel):
+    """The rows of an upload on which a prompt is tried (services/sample_rows.py)."""
+
+    upload = ForeignKeyField(Upload, primary_key=True, on_delete="CASCADE")
+    chosen = TextField()  # how they were chosen, as JSON
+    rows = BlobField()  # MessagePack
+
+
+class TriedAnswer(BaseModel):
+    """The answer to one call of the workbench, kept as long as the upload (services/trials.py)."""
+
+    upload = ForeignKeyField(Upload, on_delete="CASCADE", index=False)
+    key = CharField()  # hash of what was sent, and of the connection
+    answer = BlobField()  # MessagePack
+    created_at = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("upload", "key")
+
+
+class PromptVersion(BaseModel):
+    """A run of the workbench: the texts and choices of its form, and which answers belong to them."""
+
+    upload = ForeignKeyField(Upload, on_delete="CASCADE", index=False)
+    number = IntegerField()  # from 1
+    texts = TextField()  # JSON: the parts of the draft as they were
+    cells = TextField()  # JSON: rows and connections, with the keys of their answers
+    sent = IntegerField()  # calls
+    costs = TextField()  # JSON: nano-units by currency
+    actor = CharField()
+    created_at = BigIntegerField()
+    beat_at = BigIntegerField()  # the last sign of the process that makes its calls
+    stop_at = BigIntegerField(null=True)  # a user asked for its end
+    ended_at = BigIntegerField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("upload", "number")
+
+
 class Token(BaseModel):
     """Authenticates a program. ``sees_all``: it also sees what others and the pages made, as far as its
     user may see that."""
@@ -880,6 +919,9 @@ ALL = (
     User,
     Upload,
     UploadImage,
+    SampleRows,
+    TriedAnswer,
+    PromptVersion,
     Token,
     Webhook,
     Job,

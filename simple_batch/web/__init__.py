@@ -42,6 +42,7 @@ from . import (
     tag_forms,
     templates,
     users,
+    workbench,
 )
 
 
@@ -60,6 +61,7 @@ def register(app: Flask) -> None:
         new_draft,
         new_job,
         new_template,
+        workbench,
         reading_options,
         templates,
         images,

@@ -1,10 +1,12 @@
 """Forms of a draft: what stands in them is saved as it was typed, and comes back the same way."""
 
+from collections.abc import Mapping
+
 from flask import request
 from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from werkzeug.datastructures import MultiDict
-from wtforms import FileField, MultipleFileField
+from wtforms import BooleanField, FileField, MultipleFileField, SelectField, SelectMultipleField
 
 from ..core.errors import InvalidInput
 from ..services import drafts
@@ -14,12 +16,18 @@ from .form_fields import PageForm
 from .form_keys import FIELD
 from .forms import LaunchForm, unix
 from .labels import translated
+from .sample_form import SampleForm
 from .template_forms import TemplateForm
 
 VERSION = "draft_version"  # the field of a form with the version that its page began with
 TEMPLATE, OPTIONS = "template", "options"  # the parts of a draft, and the steps to continue with
 READING = "reading"  # the step before, where the encoding has to be chosen
-FORMS: dict[str, type[PageForm]] = {TEMPLATE: TemplateForm, OPTIONS: LaunchForm}
+WORKBENCH = "workbench"  # the screen in place of the steps, and what it has besides their parts
+FORMS: dict[str, type[PageForm]] = {
+    TEMPLATE: TemplateForm,
+    OPTIONS: LaunchForm,
+    WORKBENCH: SampleForm,
+}
 _CSRF = "csrf_token"
 
 
@@ -45,7 +53,7 @@ def save(upload_id: int, part: str, form: PageForm, step: str = "") -> int:
         part,
         typed(form),
         step=step,
-        based_on=_based_on(),
+        based_on=based_on(),
         page=request.form.get(FIELD, ""),
     )
 
@@ -86,11 +94,35 @@ def saved(upload: Upload, part: str) -> PageForm | None:
     found = drafts.load(upload).part(part)
     if found is None:
         return None
-    values: MultiDict[str, str] = MultiDict(
-        (name, text) for name, texts in found.values.items() for text in texts
+    return filled(part, found.values)
+
+
+def values_of(form: PageForm) -> drafts.Values:
+    """What a form that the server filled in would send."""
+    found: drafts.Values = {}
+    for field in form:
+        if field.name == _CSRF or isinstance(field, FileField | MultipleFileField):
+            continue
+        if isinstance(field, BooleanField):
+            texts = ["y"] if field.data else []
+        elif isinstance(field, SelectMultipleField):
+            texts = [str(value) for value in field.data or ()]
+        elif isinstance(field, SelectField):
+            texts = [] if field.data is None else [str(field.data)]
+        else:
+            texts = [field._value()] if field.data is not None else [""]
+        if texts:
+            found[field.name] = [unix(text) for text in texts]
+    return found
+
+
+def filled(part: str, values: Mapping[str, list[str]]) -> PageForm:
+    """The form of a part with these texts."""
+    given: MultiDict[str, str] = MultiDict(
+        (name, text) for name, texts in values.items() for text in texts
     )
-    values[_CSRF] = generate_csrf()
-    return FORMS[part](formdata=values)
+    given[_CSRF] = generate_csrf()
+    return FORMS[part](formdata=given)
 
 
 def version(upload_id: int, part: str) -> int:
@@ -99,6 +131,6 @@ def version(upload_id: int, part: str) -> int:
     return drafts.load(upload).version(part) if upload is not None else 0
 
 
-def _based_on() -> int | None:
+def based_on() -> int | None:
     given = request.form.get(VERSION, "")
     return int(given) if given.isdecimal() and len(given) < 10 else None

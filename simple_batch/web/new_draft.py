@@ -22,6 +22,7 @@ STEPS = {
     draft_forms.READING: "reading_options.choose",
     draft_forms.TEMPLATE: "new_template.edit",
     draft_forms.OPTIONS: "new_job.preview",
+    draft_forms.WORKBENCH: "workbench.screen",
 }
 _SHOWN = 5  # the rest of a longer list is folded
 
@@ -55,11 +56,15 @@ def _saved(upload_id: int, part: str):
     except DraftConflict as error:
         return jsonify(error=translated(error), version=error.version), 409
     except Launched:
-        return jsonify(error=_launched_sentence(upload)), 409
-    answer = {"version": version}
-    if upload.discarded_at is not None:
-        answer["notice"] = _("This upload was discarded. It comes back when you continue.")
-    return jsonify(answer)
+        return jsonify(error=launched_sentence(upload)), 409
+    return jsonify({"version": version} | notice(upload))
+
+
+def notice(upload: Upload) -> dict[str, str]:
+    """What the page that saves should say, as a part of the answer."""
+    if upload.discarded_at is None:
+        return {}
+    return {"notice": _("This upload was discarded. It comes back when you continue.")}
 
 
 @blueprint.post("/restore")
@@ -147,7 +152,7 @@ def begun_again(upload_id: int) -> int:
     begun = job_options.of(job) if job is not None else None
     made = drafts.copy(upload, draft_forms.TEMPLATE, begun)
     new = _("This is a new draft.")
-    flash(f"{_launched_sentence(upload)} {new}", "info")
+    flash(f"{launched_sentence(upload)} {new}", "info")
     return made.id
 
 
@@ -157,11 +162,12 @@ def _launched_page(upload: Upload):
     if clone is not None:
         return redirect(url_for("new_job.start", clone=clone), 303)
     return render_template(
-        "jobs/launched.html", sentence=_launched_sentence(upload), job=drafts.job_of(upload.id)
+        "jobs/launched.html", sentence=launched_sentence(upload), job=drafts.job_of(upload.id)
     )
 
 
-def _launched_sentence(upload: Upload) -> str:
+def launched_sentence(upload: Upload) -> str:
+    """What became of the upload."""
     job = drafts.job_of(upload.id)
     if job is None:
         return _("“%(name)s” was launched, and its job was deleted.", name=upload.filename)
@@ -191,5 +197,6 @@ def _step_name(step: str) -> str:
         draft_forms.READING: _("Encoding"),
         draft_forms.TEMPLATE: _("Template"),
         draft_forms.OPTIONS: _("Model and limits"),
+        draft_forms.WORKBENCH: _("Workbench"),
     }
     return names.get(step, "")

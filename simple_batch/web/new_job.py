@@ -19,7 +19,7 @@ from ..core.errors import (
 )
 from ..core.request_input import with_large_field
 from ..core.settings import PROJECT_ROOT
-from ..intake import Reading
+from ..intake import Reading, Template
 from ..services import (
     batch_offers,
     batch_service,
@@ -50,6 +50,7 @@ blueprint.before_request(new_draft.led)
 
 EXAMPLES = PROJECT_ROOT / "examples"
 PASTED = "pasted"
+_PASSED_ON = ("workbench", "template", "template_version")  # by the form of the data
 SAMPLES = ("questions.jsonl", "questions.csv", "chat.json", "messages.json", "openai_batch.jsonl")
 
 
@@ -65,6 +66,31 @@ def start():
             return _cloned(clone, fields, *uploads.staged(upload.id))
         return _rebuilt(clone, fields)
     return _start_page(UploadForm(formdata=None))
+
+
+def _goes_on(upload_id: int, step: str):
+    """The page to go on with: the step, or the workbench where that was asked for (``?workbench=1``), with
+    a version of a saved template (``?template=<id>&template_version=<n>``)."""
+    if "workbench" not in request.args or step == draft_forms.READING:
+        return redirect(new_draft.address(upload_id, step), 303)
+    chosen = _chosen_template()
+    upload, found = uploads.staged(upload_id)
+    if chosen is not None and found.columns:
+        text, version = chosen
+        form = TemplateForm.of(text, found.columns, version)
+        draft_forms.save_filled(upload.id, draft_forms.TEMPLATE, form)
+    return redirect(url_for("workbench.screen", upload_id=upload_id), 303)
+
+
+def _chosen_template() -> tuple[Template, int] | None:
+    """The saved template that the URL names, and the id of its version."""
+    saved = request.args.get("template", type=int)
+    if saved is None:
+        return None
+    version = templates.version(
+        templates.get(saved), request.args.get("template_version", type=int)
+    )
+    return templates.template_of(version), version.id
 
 
 @blueprint.post("")
@@ -91,9 +117,9 @@ def preview(upload_id: int):
         must_see(clone)
     form = draft_forms.saved(staged, OPTIONS)
     if form is not None:
-        _offered(form).validate()
+        offered(form).validate()
     else:
-        form = _offered(_first_form(staged, found, clone))
+        form = offered(first_form(staged, found, clone))
     config = request.args.get("config", type=int)
     if config is not None:
         form.config.data = config
@@ -110,7 +136,7 @@ def _take_over(form: LaunchForm) -> None:
         form.keep_remote_files.process(request.args)
 
 
-def _first_form(staged, found, clone: int | None) -> LaunchForm:
+def first_form(staged, found, clone: int | None) -> LaunchForm:
     """The form before anything was chosen in it."""
     begun = drafts.load(staged).begun
     if begun is not None:
@@ -130,7 +156,7 @@ def _first_form(staged, found, clone: int | None) -> LaunchForm:
 def launch(upload_id: int):
     """Create the job."""
     staged, found = _ready(upload_id)
-    form = _offered(LaunchForm())
+    form = offered(LaunchForm())
     valid = form.validate_on_submit()
     if not draft_forms.kept(upload_id, OPTIONS, form):
         return _preview_page(form, staged, found), 409
@@ -151,7 +177,7 @@ def launch(upload_id: int):
 def save_recipe(upload_id: int):
     """The choices in the form as a file."""
     staged, found = _ready(upload_id)
-    form = _offered(LaunchForm())
+    form = offered(LaunchForm())
     valid = form.validate_on_submit()
     if not draft_forms.kept(upload_id, OPTIONS, form):
         return _preview_page(form, staged, found), 409
@@ -192,7 +218,7 @@ def load_recipe(upload_id: int):
             form = TemplateForm.of(new.template, found.columns)
             return new_template.page(form, staged, found), 400
     drafts.begin(upload_id, new_draft.first_step(upload_id), new)
-    return _preview_page(_offered(LaunchForm.of(new)), *_ready(upload_id))
+    return _preview_page(offered(LaunchForm.of(new)), *_ready(upload_id))
 
 
 @blueprint.post("/<int:upload_id>/try")
@@ -200,7 +226,7 @@ def load_recipe(upload_id: int):
 def try_rows(upload_id: int):
     """Send the first rows for real and show the answers, with an estimate based on them."""
     staged, found = _ready(upload_id)
-    form = _offered(LaunchForm())
+    form = offered(LaunchForm())
     valid = form.validate_on_submit()
     if not draft_forms.kept(upload_id, OPTIONS, form):
         return _preview_page(form, staged, found), 409
@@ -218,7 +244,7 @@ def try_rows(upload_id: int):
 def back(upload_id: int):
     """Keep the choices and go to the step before."""
     staged, found = _ready(upload_id)
-    form = _offered(LaunchForm())
+    form = offered(LaunchForm())
     if not draft_forms.kept(upload_id, OPTIONS, form):
         return _preview_page(form, staged, found), 409
     if found.columns:
@@ -266,14 +292,14 @@ def _begun(upload_id: int):
         begun = _copied(jobs.clone_fields(clone)[0])
     step = new_draft.first_step(upload_id)
     drafts.begin(upload_id, step, begun, clone)
-    return redirect(new_draft.address(upload_id, step), 303)
+    return _goes_on(upload_id, step)
 
 
 def _cloned(clone: int, fields: job_options.JobOptions, staged, found):
     """The first step of a copy of an old job's upload."""
     step = new_draft.first_step(staged.id)
     made = drafts.copy(staged, step, _copied(fields), clone)
-    return redirect(new_draft.address(made.id, step), 303)
+    return _goes_on(made.id, step)
 
 
 def _rebuilt(clone: int, fields: job_options.JobOptions):
@@ -292,8 +318,8 @@ def _rebuilt(clone: int, fields: job_options.JobOptions):
     flash(" ".join(map(translated, made.notes)), "info")
     job_clones.forget(made)
     step = new_draft.first_step(made.upload_id)
-    drafts.begin(made.upload_id, step, _copied(fields), clone)
-    return redirect(new_draft.address(made.upload_id, step), 303)
+    drafts.begin(made.upload_id, step, _copied(fields), clone, rebuilt=True)
+    return _goes_on(made.upload_id, step)
 
 
 def _copied(fields: job_options.JobOptions) -> job_options.JobOptions:
@@ -308,13 +334,19 @@ def _ready(upload_id: int):
     return staged, found
 
 
-def _offered(form: LaunchForm) -> LaunchForm:
+def offered(form: LaunchForm) -> LaunchForm:
     """The form with the active configs to choose from."""
     active = configs.list_all(active=True)
     form.config.choices = [(config.id, f"{config.alias} ({config.model})") for config in active]
     hooks = [hook for hook in webhooks.listed() if hook.disabled_at is None and hook.token is None]
     form.webhook.choices = [(0, _("none")), *((hook.id, webhook_place(hook)) for hook in hooks)]
     return form
+
+
+def _saved_template():
+    """The version of a saved template for which the data is given."""
+    chosen = _chosen_template()
+    return templates.version_by_id(chosen[1]) if chosen is not None else None
 
 
 def _start_page(form, error: UploadRejected | None = None):
@@ -327,6 +359,8 @@ def _start_page(form, error: UploadRejected | None = None):
         samples=SAMPLES,
         clone=request.args.get("clone", type=int),
         discarded=discarded,
+        asked={name: request.args[name] for name in _PASSED_ON if name in request.args},
+        saved_template=_saved_template(),
         **new_draft.listed(),
     )
 

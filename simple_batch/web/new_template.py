@@ -61,7 +61,7 @@ def edit(upload_id: int):
         if form is not None:
             form.fitting(found.columns).validate()
             return page(form, staged, found, number)
-    template, origin = _beginning(staged, found)
+    template, origin = beginning(staged, found)
     if template.custom_id and template.custom_id not in found.columns:
         text = _(
             "This table has no column “%(name)s”. Choose what to use as custom_id.",
@@ -72,7 +72,7 @@ def edit(upload_id: int):
     return page(form, staged, found, number)
 
 
-def _beginning(staged, found) -> tuple[Template, int | None]:
+def beginning(staged, found) -> tuple[Template, int | None]:
     """The template to begin with, and the id of the version that it is of a saved one."""
     saved = request.args.get("saved", type=int)
     if saved is not None:

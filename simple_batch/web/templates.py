@@ -115,6 +115,7 @@ def _page(template_id: int, name_error: str = ""):
         fields={field: shown(template, field) for field in FIELDS},
         columns=intake.columns_needed(template),
         other=other,
+        latest_job=templates.latest_job(kept.saved),
         changes=differences(templates.template_of(other), template) if other else [],
         name=request.form.get("name", kept.saved.name),
         name_error=name_error,

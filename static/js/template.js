@@ -1,7 +1,8 @@
 // A column's chip puts its field where the caret is, in the editor that was used last.
 (() => {
-  const form = document.getElementById("template-form");
+  const form = document.getElementById("template-form") || document.getElementById("workbench-form");
   let editor = document.getElementById("user");
+  if (!editor) return; // no template belongs to the upload
   form.addEventListener("focusin", ({ target }) => {
     if (target.matches("textarea")) editor = target;
   });

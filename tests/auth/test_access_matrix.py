@@ -104,7 +104,10 @@ ENDPOINTS = {
         "new_job.discard new_template.edit new_template.save new_template.save_as "
         "new_template.take new_template.choose_sheet new_template.add_images pictures.of_staged "
         "new_job.back new_template.back new_draft.state new_draft.save_template "
-        "new_draft.save_options new_draft.restore reading_options.choose reading_options.read"
+        "new_draft.save_options new_draft.restore reading_options.choose reading_options.read "
+        "workbench.screen workbench.enter workbench.save workbench.preview workbench.estimate workbench.apply "
+        "workbench.run workbench.stop workbench.launch workbench.options workbench.save_as workbench.restore "
+        "workbench.compare"
     ),
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean storage.set_rules configs.new "

@@ -82,6 +82,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0044_saved_views",
         "0045_relearn",
         "0046_webhook_format",
+        "0047_workbench",
         "0048_ratings",
         "0049_finished_seen",
         "0050_tags",

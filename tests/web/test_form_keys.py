@@ -71,6 +71,15 @@ REPEATABLE = {
     "saved_templates.rename",
     "storage.clean",
     "users.change",
+    "workbench.apply",
+    "workbench.enter",
+    "workbench.estimate",
+    "workbench.options",
+    "workbench.preview",
+    "workbench.restore",
+    "workbench.run",  # what has an answer is not sent again
+    "workbench.save",
+    "workbench.stop",
 }
 
 
