@@ -44,6 +44,7 @@ def test_a_job_is_shared_with_a_colleague_and_taken_back(held, browser, server, 
         page.locator("#bulk").get_by_role("button", name=t("team can view")).click()
         expect(page.locator("#jobs-table .badge", has_text=t("team can view"))).to_be_visible()
         page.get_by_label(t("Select %(n)s") % {"n": "of otto"}).check()
+        page.remove_locator_handler(page.locator("#confirm[open]"))
         page.locator("#bulk-delete").click()
         expect(page.locator("#confirm-names")).to_have_text("of otto")
         page.locator("#confirm").get_by_role("button", name=t("Go back")).click()

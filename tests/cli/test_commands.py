@@ -161,6 +161,7 @@ def test_show_job_is_the_object_of_the_contract(instance, good, questions):
         "first_token_ms",
         "service",
         "parts",
+        "tags",
         "ratings",
     ]
     assert list(found["latency_ms"]) == ["p50", "p90", "p95", "p99", "mean"]

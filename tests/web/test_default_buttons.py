@@ -18,7 +18,7 @@ from . import hostile
 from .test_malformed import known, rules  # noqa: F401 (fixture)
 
 # The only fields of the template's form that Enter submits are the name and the note of a template to save.
-SAVES_FIRST = "template-form"
+SAVES_FIRST = ("template-form", "workbench-form")
 BAD_LINE = b'{"messages":[{"role":"user","content":"a"}]}\n{}\n'
 
 
@@ -66,7 +66,7 @@ def wrong_forms(html: str) -> dict[str, dict]:
     return {
         form: buttons[0]
         for form, buttons in SubmitButtons(html).forms.items()
-        if len(buttons) > 1 and form != SAVES_FIRST and not is_main(buttons[0], buttons)
+        if len(buttons) > 1 and form not in SAVES_FIRST and not is_main(buttons[0], buttons)
     }
 
 
