@@ -28,6 +28,10 @@ fetch echarts 6.1.0 echarts
 take echarts dist/echarts.min.js LICENSE NOTICE
 fetch @highlightjs/cdn-assets 11.12.0 highlight
 take highlight highlight.min.js languages/json.min.js LICENSE
+fetch katex 0.19.1 katex
+take katex dist/katex.min.js dist/katex.min.css LICENSE
+mkdir -p "$out/katex/fonts" # every browser that the pages support reads woff2
+cp "$work"/katex/dist/fonts/*.woff2 "$out/katex/fonts/"
 
 # Source maps are not shipped: do not ask for them.
 sed -i.bak '/^\/\/# sourceMappingURL=/d; s|/\*# sourceMappingURL=.*\*/||' "$out"/*/*.js "$out"/*/*.css
@@ -43,6 +47,7 @@ Libraries of others, unchanged but for their source map links. Made by tools/ven
 | socket.io-client | 4.8.4 | MIT |
 | echarts | 6.1.0 | Apache-2.0 (see NOTICE) |
 | highlight.js | 11.12.0 | BSD-3-Clause |
+| KaTeX, with its fonts | 0.19.1 | MIT |
 END
 
 # What a test compares the files with.

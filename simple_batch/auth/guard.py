@@ -70,6 +70,7 @@ TOKENS_READ = {
     "job_pages.recipe",
     "job_requests.detail",
     "job_requests.index",
+    "job_requests.whole",
     "job_results.index",
     "job_results.rows",
     "job_results.values",

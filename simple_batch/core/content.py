@@ -1,10 +1,11 @@
 """The readable text in requests and answers, as bytes of JSON."""
 
 import json
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from . import reasoning
 from .domain import IMAGE
+from .json_indent import indented
 from .json_pieces import beginning, decoded
 from .json_pieces import with_breaks as with_breaks
 
@@ -25,6 +26,8 @@ class ContentPart(TypedDict):
 
     kind: str
     text: str
+    name: NotRequired[str]  # of the function of a call
+    arguments: NotRequired[str]  # of a call, mostly JSON
 
 
 class MessageParts(TypedDict):
@@ -62,7 +65,11 @@ def readable(raw: bytes | None) -> Readable:
     data = _whole(raw)
     if data is None:
         return Readable(None, raw.decode("utf-8", "replace"), None)
-    return Readable(data, json.dumps(data, ensure_ascii=False, indent=2), None)
+    try:
+        text = indented(raw.decode())
+    except UnicodeDecodeError:
+        text = json.dumps(data, ensure_ascii=False, indent=2)
+    return Readable(data, text, None)
 
 
 def _whole(raw: bytes) -> Any:
@@ -161,8 +168,9 @@ def parts_of(message: object) -> list[ContentPart]:
     calls = message.get("tool_calls")
     legacy = message.get("function_call")
     for call in [*(calls if isinstance(calls, list) else ()), *([legacy] if legacy else ())]:
-        parts.append({"kind": "call", "text": _call(call)})
-    return parts
+        parts.append(_call(call))
+    images = message.get("images")  # OpenRouter: what a model has drawn
+    return parts + [_part(image) for image in (images if isinstance(images, list) else ())]
 
 
 def _part(part: object) -> ContentPart:
@@ -191,18 +199,19 @@ def _block(block: dict[str, Any]) -> ContentPart:
             return {"kind": "image", "text": url}
     if block.get("type") == "tool_use":
         call = {"name": block.get("name"), "arguments": block.get("input")}
-        return {"kind": "call", "text": _call(call)}
+        return _call(call)
     return {"kind": "other", "text": json.dumps(block, ensure_ascii=False)}
 
 
-def _call(call: object) -> str:
+def _call(call: object) -> ContentPart:
     found = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(found, dict):
-        return json.dumps(call, ensure_ascii=False)
-    arguments = found.get("arguments", "")
+        return {"kind": "other", "text": json.dumps(call, ensure_ascii=False)}
+    arguments = found.get("arguments", found.get("input", ""))
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False)
-    return f"{found.get('name', '')}({arguments})"
+    name = str(found.get("name", ""))
+    return {"kind": "call", "text": f"{name}({arguments})", "name": name, "arguments": arguments}
 
 
 def conversation_of(body: object) -> list[MessageParts]:
@@ -227,8 +236,8 @@ def answer_parts(response: object) -> list[ContentPart]:
     if isinstance(output, list):
         parts: list[ContentPart] = []
         for item in output:
-            if isinstance(item, dict) and item.get("type") == "function_call":
-                parts.append({"kind": "call", "text": _call(item)})
+            if isinstance(item, dict) and item.get("type") in ("function_call", "custom_tool_call"):
+                parts.append(_call(item))
             elif isinstance(item, dict) and not reasoning.is_reasoning(item):
                 parts += _answer_parts(item)
         return parts

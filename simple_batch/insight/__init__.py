@@ -6,7 +6,7 @@ from .batches import batch, batches_page, mixed, status_times
 from .breakdown import by_config, by_worker, spent_now
 from .charts import buckets, charts
 from .compare import compare
-from .detail import RequestDetail, request_detail
+from .detail import RequestDetail, request_detail, whole_answer, whole_request, whole_response
 from .error_log import attempts_page, error_groups, events
 from .jobs import JobRow, job_counts, job_tags, jobs_page, shown_counts
 from .page import Page
@@ -60,4 +60,7 @@ __all__ = [
     "status_times",
     "summary",
     "waits_for_share",
+    "whole_answer",
+    "whole_request",
+    "whole_response",
 ]

@@ -33,6 +33,10 @@ _FIND = (
     f"SELECT {_COLUMNS} {JOIN} LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx "
     "WHERE r.job_id = ? AND r.idx = ?"
 )
+_WHOLE = (
+    f"SELECT r.url, coalesce(o.body, r.body), o.max_tokens, x.response {JOIN} "
+    "LEFT JOIN override o ON o.job_id = r.job_id AND o.idx = r.idx WHERE r.job_id = ? AND r.idx = ?"
+)
 
 
 class _Row(NamedTuple):
@@ -169,13 +173,44 @@ def request_detail(job_id: int, index: int) -> RequestDetail:
     }
 
 
+def whole_request(job_id: int, index: int) -> bytes:
+    """The body of a request as it is stored, whatever its size. Raises NotFound."""
+    url, body, limit, _response = _whole(job_id, index)
+    return bytes(body) if limit is None else max_tokens.limited(bytes(body), url, limit)
+
+
+def whole_response(job_id: int, index: int) -> bytes:
+    """All that came back for a request. Raises NotFound also where nothing did."""
+    response = _whole(job_id, index)[-1]
+    if response is None:
+        raise _missing(job_id, index)
+    return bytes(response)
+
+
+def whole_answer(job_id: int, index: int) -> str:
+    """The text of an answer, whatever its size. Raises NotFound also where there is no answer."""
+    return content.answer_of(content.loaded(whole_response(job_id, index)))
+
+
+def _whole(job_id: int, index: int) -> tuple:
+    jobs.get(job_id)
+    row = database.execute_sql(_WHOLE, (job_id, index)).fetchone()
+    if row is None:
+        raise _missing(job_id, index)
+    return row
+
+
 def _find(job_id: int, index: int) -> _Row:
     row = database.execute_sql(_FIND, (LONGEST, content.SHOWN, job_id, index)).fetchone()
     if row is None:
-        raise NotFound(
-            translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
-        )
+        raise _missing(job_id, index)
     return _Row._make(row)
+
+
+def _missing(job_id: int, index: int) -> NotFound:
+    return NotFound(
+        translatable("Job %(job_id)s has no request #%(n)s.", job_id=job_id, n=index + 1)
+    )
 
 
 def _body(row: _Row) -> bytes:

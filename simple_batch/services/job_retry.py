@@ -166,7 +166,7 @@ def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> 
     _retriable(job_id)
     if not Request.select().where((Request.job == job_id) & (Request.idx == index)).exists():
         raise NotFound(
-            translatable("Job %(job_id)s has no request %(index)s.", job_id=job_id, index=index)
+            translatable("Job %(job_id)s has no request #%(n)s.", job_id=job_id, n=index + 1)
         )
     edited = intake.check_body(body, context.settings())
     images.check(jobs.get(job_id), edited)
@@ -175,7 +175,7 @@ def send_again(job_id: int, index: int, body: str, actor: str | None = None) -> 
             translatable("This request has not ended yet. Wait for its answer, then edit it.")
         )
     _queue_again(job_id, actor)
-    jobs.note("send", job_id, translatable("request %(index)s", index=index), actor)
+    jobs.note("send", job_id, translatable("request #%(n)s", n=index + 1), actor)
 
 
 def _possible(job: Job, other: Changes | None) -> Changes | None:

@@ -1,4 +1,4 @@
-"""Template filters: numbers, durations, money, times, sizes, and answers in Markdown, sanitised."""
+"""Template filters: numbers, durations, money, times, sizes, and how texts are shown."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,6 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-import nh3
 from babel import Locale, numbers
 from flask import Flask
 from flask_babel import (
@@ -17,13 +16,12 @@ from flask_babel import (
     get_timezone,
     gettext,
 )
-from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from ..core.content import with_breaks
 from ..core.domain import NANO
 from ..services import lifecycle
-from . import labels
+from . import answer_markdown, labels, text_shape
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
@@ -46,7 +44,12 @@ def register(app: Flask) -> None:
     ):
         app.add_template_filter(plain)
     app.add_template_filter(with_breaks)
-    app.add_template_filter(rendered, "markdown")
+    app.add_template_filter(answer_markdown.rendered, "markdown")
+    app.add_template_filter(text_shape.of, "shape")
+    app.add_template_filter(answer_markdown.visible, "visible")
+    app.jinja_env.globals["longest_text"] = text_shape.LONGEST
+    app.jinja_env.globals["longest_json"] = text_shape.LONGEST_JSON
+    app.add_template_filter(row_number)
     app.add_template_filter(labels.status, "status_word")
     app.add_template_filter(labels.cause, "cause_word")
     app.add_template_filter(labels.outcome, "outcome_word")
@@ -75,6 +78,11 @@ def number(value) -> str:
 @lru_cache(maxsize=4096)  # a page of requests shows the same few numbers two hundred times
 def _decimal(value, form: str, locale: Locale | None) -> str:
     return numbers.format_decimal(value, form or None, locale or "en")
+
+
+def row_number(index) -> str:
+    """How people count requests: from 1. Programs count them from 0, and so do URLs."""
+    return number(index + 1)
 
 
 def percent(part, whole) -> str:
@@ -188,54 +196,3 @@ def sparkline(values: list[int], label: str) -> Markup | str:
         '<svg class="spark" viewBox="0 0 100 20" preserveAspectRatio="none" role="img" '
         'aria-label="{}"><polyline points="{}"></polyline></svg>'
     ).format(label, points)
-
-
-# longer texts are shown unformatted: some nestings of marks take quadratic time
-MAX_MARKDOWN = 50_000  # characters
-MAX_MARKS = 5_000
-_MARKS = "*_[]()!`~|<>&\\#-+=:\n"
-
-_TAGS = {
-    "p",
-    "br",
-    "hr",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "strong",
-    "em",
-    "s",
-    "blockquote",
-    "ul",
-    "ol",
-    "li",
-    "pre",
-    "code",
-    "a",
-    "table",
-    "thead",
-    "tbody",
-    "tr",
-    "th",
-    "td",
-}
-# images would be fetched from anywhere: their text is enough
-_parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-_parser.disable("image")
-
-
-def rendered(text: str) -> Markup:
-    """Markdown as HTML that is safe in a page."""
-    if len(text) > MAX_MARKDOWN or sum(map(text.count, _MARKS)) > MAX_MARKS:
-        return Markup('<div class="prewrap">{}</div>').format(text)
-    html = nh3.clean(
-        _parser.render(text),
-        tags=_TAGS,
-        attributes={"a": {"href"}, "code": {"class"}, "ol": {"start"}},
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer nofollow",
-    )
-    return Markup(html)  # noqa: S704 - nh3 has just cleaned it # nosec B704

@@ -3,7 +3,7 @@
 from urllib.parse import urlencode
 
 import msgspec
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from flask_babel import lazy_gettext as _
 
 from .. import insight, intake
@@ -156,6 +156,25 @@ def _drawer(job_id: int, index: int) -> str:
     found = insight.request_detail(job_id, index)
     rating = rating_context(job, found)
     return render_template("job/request_drawer.html", job=job, drawer=True, **rating)
+
+
+@blueprint.get(
+    "/jobs/<int:job_id>/requests/<int:index>/"
+    "<any('answer.txt', 'response.json', 'request.json'):file>"
+)
+def whole(job_id: int, index: int, file: str) -> Response:
+    """What is too long for the page of a request, as it is stored."""
+    given: str | bytes
+    if file == "answer.txt":
+        given = insight.whole_answer(job_id, index).encode("utf-8", "replace")
+    elif file == "response.json":
+        given = insight.whole_response(job_id, index)
+    else:
+        given = insight.whole_request(job_id, index)
+    kind = "text/plain" if file == "answer.txt" else "application/json"
+    answer = Response(given, content_type=f"{kind}; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return answer
 
 
 def here(job_id: int, index: int) -> str:

@@ -79,7 +79,7 @@ window.SimpleBatchCharts = (() => {
     scatter: () => ({
       ...base({ type: "value", min: 0, name: words.tokens, nameLocation: "middle", nameGap: 26 }), legend: { show: false },
       grid: { left: 12, right: 28, top: 34, bottom: 28, containLabel: true }, yAxis: value({ name: words.latency }),
-      tooltip: { trigger: "item", renderMode: "richText", confine: true, formatter: ({ data: [tokens, ms, index] }) => `#${index}\n${words.tokens}: ${number.format(tokens)}\n${words.latency}: ${number.format(ms)}` },
+      tooltip: { trigger: "item", renderMode: "richText", confine: true, formatter: ({ data: [tokens, ms, index] }) => `#${number.format(index + 1)}\n${words.tokens}: ${number.format(tokens)}\n${words.latency}: ${number.format(ms)}` },
       series: [{ type: "scatter", symbolSize: 6, color: COLOURS.accent, itemStyle: { opacity: 0.5 }, data: data.points.map((p) => [p.tokens, p.latency_ms, p.index]) }],
     }),
   };

@@ -93,7 +93,7 @@
       };
       const link = document.createElement("a");
       link.href = `${location.pathname}/requests/${item.index}`;
-      link.textContent = item.index;
+      link.textContent = number(item.index + 1); // people count from 1
       cell(link, "text-end num");
       cell(ending(item), "text-nowrap");
       cell(latency(item.latency_ms), "text-end num");

@@ -1,9 +1,6 @@
-// One request: highlighted JSON and code.
-(() => {
-  const highlight = () => {
-    for (const code of document.querySelectorAll("code.language-json, .markdown pre code"))
-      if (code.textContent.length < 200000 && !code.dataset.highlighted) hljs.highlightElement(code);
-  };
-  highlight();
-  document.addEventListener("requestchange", highlight);
-})();
+// The page of one request.
+
+import { show } from "./answer.js";
+
+show(document);
+document.addEventListener("requestchange", () => show(document));

@@ -1,5 +1,6 @@
 // The drawer of the results grid: one request at the right; it walks through the rows, also into the next page.
 
+import { show } from "./answer.js";
 import { all, box, byIndex, indexOf, more, say } from "./results_rows.js";
 
 const drawer = document.getElementById("drawer");
@@ -35,10 +36,8 @@ export async function open(index) {
   document.getElementById("drawer-title").textContent = found.dataset.title;
   document.getElementById("drawer-page").href = found.dataset.page;
   content.replaceChildren(document.adoptNode(found));
-  for (const button of content.querySelectorAll("[data-copy]")) button.hidden = false;
-  for (const code of content.querySelectorAll("code.language-json"))
-    if (code.textContent.length < 200000) hljs.highlightElement(code);
   if (!drawer.open) drawer.showModal();
+  show(content);
   content.scrollTop = 0;
   content.focus({ preventScroll: true });
   document.dispatchEvent(new CustomEvent("drawershown", { detail: index }));

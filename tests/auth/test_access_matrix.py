@@ -85,7 +85,7 @@ ENDPOINTS = {
     "job": (
         "job_pages.overview job_pages.parts job_pages.progress job_pages.errors job_pages.error_table "
         "job_pages.events job_pages.download job_pages.recipe pictures.of_job "
-        "job_requests.index job_requests.detail job_results.index job_results.rows job_results.values job_charts.index job_charts.data "
+        "job_requests.index job_requests.detail job_requests.whole job_results.index job_results.rows job_results.values job_charts.index job_charts.data "
         "job_charts.table job_charts.report"
     ),
     "form of a job": (

@@ -16,7 +16,7 @@ from simple_batch.engine.rate_limit_headers import duration_s
 from simple_batch.export.csv_file import safe
 from simple_batch.intake import excel_dates, request_checks, template
 from simple_batch.store.error_groups import normalised
-from simple_batch.web import filters
+from simple_batch.web import answer_markdown
 
 KEY = Secret("PLANTED/key+with=odd&chars/at/many/places")
 NESTED = single({"type": "string", "pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"})
@@ -107,10 +107,10 @@ def test_a_search_for_a_wording_takes_linear_time(name):
 def test_markdown_is_given_up_before_it_takes_long(piece):
     """Some nesting takes quadratic time: beyond a number of markers a text is shown as plain
     text."""
-    most = max(seconds(filters.rendered, piece * count) for count in (600, 1_200, 2_400))
-    assert seconds(filters.rendered, piece * 60_000) < most
-    assert "prewrap" in filters.rendered(piece * 60_000)
-    assert "<strong>" in filters.rendered("a **real** answer\n\n" * 300)
+    most = max(seconds(answer_markdown.rendered, piece * count) for count in (600, 1_200, 2_400))
+    assert seconds(answer_markdown.rendered, piece * 60_000) < most
+    assert "prewrap" in answer_markdown.rendered(piece * 60_000)
+    assert "<strong>" in answer_markdown.rendered("a **real** answer\n\n" * 300)
 
 
 def test_patterns_that_need_to_look_back_are_refused():

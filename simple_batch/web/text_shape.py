@@ -1,0 +1,44 @@
+"""What a text of a message or an answer is shown as: JSON as a tree, Markdown, and of a very long one the
+beginning."""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+LONGEST = 100_000  # characters of a text that a page has
+LONGEST_JSON = 500_000  # the same of requests and responses, which are folded
+_FENCED = re.compile(r"\s*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)\n?\1\s*", re.DOTALL | re.IGNORECASE)
+_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class TextShape(NamedTuple):
+    """``kind`` is json, markdown or beginning; ``text`` is what the page has, without the fence around
+    JSON, and ``length`` the characters of the whole."""
+
+    kind: str
+    text: str
+    length: int
+
+
+def of(text: str) -> TextShape:
+    """How a text is shown."""
+    inside = _json_in(text)
+    if len(text) > LONGEST:
+        return TextShape("json" if inside else "beginning", text[:LONGEST], len(text))
+    return TextShape("json", inside, len(text)) if inside else TextShape("markdown", text, len(text))
+
+
+def _json_in(text: str) -> str:
+    """The object or array that a text is, as it is written; empty for any other text."""
+    found = text.strip()
+    if found[:3] in ("```", "~~~"):
+        fenced = _FENCED.fullmatch(text)
+        found = fenced[2].strip() if fenced else ""
+    if not (found.startswith(("{", "[")) and found.endswith(("}", "]"))):
+        return ""
+    try:
+        _raw(found.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return ""
+    return found
