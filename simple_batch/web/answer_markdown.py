@@ -42,7 +42,23 @@ _DIRECTED = {  # whose direction follows their text
     for name in ("paragraph", "heading", "bullet_list", "ordered_list", "blockquote", "th", "td")
 }
 
-_TAGS = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "blockquote", "ul", "ol"}
+_TAGS = {
+    "p",
+    "br",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "strong",
+    "em",
+    "s",
+    "blockquote",
+    "ul",
+    "ol",
+}
 _TAGS |= {"li", "pre", "code", "a", "table", "thead", "tbody", "tr", "th", "td", "div", "img"}
 _DIRECTION = {
     tag: {"dir"}

@@ -8,7 +8,9 @@ import msgspec
 
 LONGEST = 100_000  # characters of a text that a page has
 LONGEST_JSON = 500_000  # the same of requests and responses, which are folded
-_FENCED = re.compile(r"\s*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)\n?\1\s*", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(
+    r"\s*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)\n?\1\s*", re.DOTALL | re.IGNORECASE
+)
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -26,7 +28,9 @@ def of(text: str) -> TextShape:
     inside = _json_in(text)
     if len(text) > LONGEST:
         return TextShape("json" if inside else "beginning", text[:LONGEST], len(text))
-    return TextShape("json", inside, len(text)) if inside else TextShape("markdown", text, len(text))
+    return (
+        TextShape("json", inside, len(text)) if inside else TextShape("markdown", text, len(text))
+    )
 
 
 def _json_in(text: str) -> str:
