@@ -37,12 +37,12 @@ def inline_html(tokens: Sequence[Token], at: int, _options: Any, _env: Any) -> s
 
 
 def block_html(tokens: Sequence[Token], at: int, _options: Any, _env: Any) -> str:
-    """A formula on lines of its own."""
+    """A formula between paragraphs."""
     return block(tokens[at].content)
 
 
 def block(tex: str) -> str:
-    """TeX as a formula on lines of its own."""
+    """TeX as a formula between paragraphs."""
     return f'<div class="math-block"><code class="math-display">{escapeHtml(tex.strip())}</code></div>\n'
 
 

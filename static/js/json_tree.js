@@ -2,7 +2,7 @@
 // 1.0 stay what they are, and of two equal keys both are there.
 
 const PAGE = 100; // children that are shown at once
-const AT_FIRST = 60; // rows of a tree that nobody has opened yet
+const AT_FIRST = 60; // rows that a new tree has open
 const LONG = 160; // characters of a text on its row
 const COUNTED = 1 << 20; // characters of a value whose children are counted before it is opened
 
@@ -111,7 +111,7 @@ class Tree {
     if (kind !== "string") return row.append(element("span", `json-${kind}`, this.text.slice(start, end)));
     const shown = end - start > 4 * LONG ? this.text.slice(start, start + 4 * LONG) : this.readable(start, end);
     item.where.long = shown.length > LONG || /\\n/.test(shown);
-    const value = element("bdi", "json-string", item.where.long ? `${shown.slice(0, LONG)}…` : shown);
+    const value = element("bdi", "json-string", shown.length > LONG ? `${shown.slice(0, LONG)}…` : shown);
     row.append(value);
   }
 

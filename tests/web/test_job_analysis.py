@@ -195,12 +195,12 @@ def test_markdown_of_an_answer_is_shown_without_its_html(client, ran):
     body = {**e.GOOD, "choices": [{"index": 0, "message": message}]}
     page = client.get(f"/jobs/{ran(e.http(200, body), count=1)}/requests/0").text
     assert "<strong>bold</strong>" in page
-    assert "<td>b</td>" in page
+    assert '<td dir="auto">b</td>' in page
     assert 'class="language-python"' in page
     assert "<script>alert" not in page
     assert 'href="javascript' not in page
     assert "<img" not in page
-    assert "look_up(" in page
+    assert "<code>look_up</code>" in page
     assert "thought &lt;i&gt;long" in page
 
 
