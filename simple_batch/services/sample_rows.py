@@ -31,9 +31,9 @@ _RANGE = re.compile(r"(\d{1,12})(?:[-–](\d{1,12}))?", re.ASCII)
 _EVERY = 200  # rows between two chances for other greenlets to work
 
 # A source of rows of a job that deserve a look: the indices of its requests, a given number at most, the worst
-# first. Ratings add one here.
+# first.
 Source = Callable[[int, int], list[int]]
-TO_IMPROVE: list[Source] = [poor_rows.failed, poor_rows.flawed]
+TO_IMPROVE: list[Source] = [poor_rows.failed, poor_rows.badly_rated, poor_rows.flawed]
 
 
 class Choice(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from simple_batch.core import identity
 from simple_batch.intake import Template
 from simple_batch.services import prompt_versions, sample_rows, templates, trials, uploads
 from simple_batch.services.sample_rows import Choice, numbers_of
+from simple_batch.store import ratings
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, Job, PromptVersion, Spending, TriedAnswer, Upload
 from simple_batch.web.word_diff import pieces
@@ -361,7 +362,8 @@ def test_a_finished_job_opens_with_its_failed_rows(client, app, add_config, tmp_
     with connected():
         options = jobs.JobOptions(config="test", template=template)
         job = job_creation.create_now(path, "t.csv", options)
-        for index, status, outcome in ((6, "failed", None), (2, "succeeded", "refused")):
+        ended = (6, "failed", None), (2, "succeeded", "refused"), (4, "succeeded", "ok")
+        for index, status, outcome in ended:
             Result.create(
                 job=job.id,
                 idx=index,
@@ -372,10 +374,11 @@ def test_a_finished_job_opens_with_its_failed_rows(client, app, add_config, tmp_
                 finished_at=1,
             )
         Job.update(status="completed", finished_at=1).where(Job.id == job.id).execute()
+        ratings.write(job.id, [4], "", ratings.Change(score=0))
     answer = client.get(f"/jobs/new?clone={job.id}&workbench=1")
     bench = Bench(client, int(answer.location.split("/")[3]))
     page = bench.page()
-    assert re.findall(r'id="prompt-(\d+)"', page) == ["7", "3"]
+    assert re.findall(r'id="prompt-(\d+)"', page) == ["7", "5", "3"]
     assert "Say {{question}}" in page
     assert f"/jobs/new?clone={job.id}&amp;workbench=1" in client.get(f"/jobs/{job.id}").text
 
