@@ -134,6 +134,7 @@ VALUES = {
     "action": "pause",
     "name": "latency",
     "filename": "css/app.css",
+    "file": "answer.txt",
     "view_id": 1,
     "model": "test",
     "provider": "custom",

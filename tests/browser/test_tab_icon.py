@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
+from .conftest import PATIENCE_MS
 from .helpers import add_config, both_languages, expect_status, launch
 
 COLOURS = """() => new Promise((done) => {
@@ -35,7 +36,7 @@ def shown(page) -> set[tuple[int, ...]]:
 
 
 def wait_for_colours(page, *wanted: tuple[int, ...]) -> None:
-    for _ in range(100):  # the icon follows the feed
+    for _ in range(PATIENCE_MS // 50):  # the icon follows the feed
         if set(wanted) <= shown(page):
             return
         page.wait_for_timeout(50)
@@ -44,8 +45,8 @@ def wait_for_colours(page, *wanted: tuple[int, ...]) -> None:
 
 @both_languages
 def test_the_tab_shows_the_progress(page, t, questions):
-    script = [*[e.ok()] * 5, e.error(400, "no")] * 3
-    with MisbehavingEndpoint(e.slow(0.1), *script) as endpoint:
+    script = [*[e.slow(1.0)] * 5, e.error(400, "no")] * 40
+    with MisbehavingEndpoint(*script) as endpoint:
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(100), name="n")
         icon = page.locator("link[rel=icon]")

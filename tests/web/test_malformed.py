@@ -114,7 +114,13 @@ def known(app, add_config, endpoint, make_job) -> dict:
             "user_id": 1,
         }
         found |= {"file_id": f"file-{file.id}", "batch_id": f"batch_{job_id}", "name": "outcomes"}
-        named = {"filename": "css/app.css", "model": "test", "provider": "custom", "rest": "x"}
+        named = {
+            "filename": "css/app.css",
+            "file": "answer.txt",
+            "model": "test",
+            "provider": "custom",
+            "rest": "x",
+        }
         return {**found, **named, "plain": plain.id}
 
 
