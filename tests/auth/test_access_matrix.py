@@ -126,6 +126,7 @@ VALUES = {
     "filename": "css/app.css",
     "view_id": 1,
     "model": "test",
+    "part": "request.json",
     "provider": "custom",
 }
 LINE = b'{"messages": [{"role": "user", "content": "staged"}]}'
