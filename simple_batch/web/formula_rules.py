@@ -26,8 +26,8 @@ _WORD = re.compile(r"[A-Za-z]\w*[\w./-]+")
 def add(parser: MarkdownIt) -> None:
     """Let a parser read formulas."""
     parser.inline.ruler.before("escape", "math_inline", _inline)
-    ends = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    parser.block.ruler.before("fence", "math_block", _block, ends)
+    interrupted = ["paragraph", "reference", "blockquote", "list"]
+    parser.block.ruler.before("fence", "math_block", _block, {"alt": interrupted})
 
 
 def inline_html(tokens: Sequence[Token], at: int, _options: Any, _env: Any) -> str:
@@ -80,7 +80,7 @@ def _closing_dollar(text: str, start: int, end: int) -> int:
     content, after = text[start + 1 : at], text[at + 1 : at + 2]
     is_name = after.isascii() and after.isalpha() and _WORD.fullmatch(content)
     is_prose = not _TEX.search(content) and _PROSE.match(content)
-    return -1 if is_name or is_prose else at
+    return -1 if is_name or is_prose or "`" in content else at
 
 
 def _block(state: StateBlock, first: int, last: int, silent: bool) -> bool:

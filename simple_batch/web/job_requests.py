@@ -160,18 +160,18 @@ def _drawer(job_id: int, index: int) -> str:
 
 @blueprint.get(
     "/jobs/<int:job_id>/requests/<int:index>/"
-    "<any('answer.txt', 'response.json', 'request.json'):file>"
+    "<any('answer.txt', 'response.json', 'request.json'):part>"
 )
-def whole(job_id: int, index: int, file: str) -> Response:
+def whole(job_id: int, index: int, part: str) -> Response:
     """What is too long for the page of a request, as it is stored."""
     given: str | bytes
-    if file == "answer.txt":
+    if part == "answer.txt":
         given = insight.whole_answer(job_id, index).encode("utf-8", "replace")
-    elif file == "response.json":
+    elif part == "response.json":
         given = insight.whole_response(job_id, index)
     else:
         given = insight.whole_request(job_id, index)
-    kind = "text/plain" if file == "answer.txt" else "application/json"
+    kind = "text/plain" if part == "answer.txt" else "application/json"
     answer = Response(given, content_type=f"{kind}; charset=utf-8")
     answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     return answer

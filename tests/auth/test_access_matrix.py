@@ -137,6 +137,7 @@ VALUES = {
     "file": "answer.txt",
     "view_id": 1,
     "model": "test",
+    "part": "request.json",
     "provider": "custom",
 }
 LINE = b'{"messages": [{"role": "user", "content": "staged"}]}'
