@@ -99,9 +99,9 @@ def run(upload_id: int):
         return refusal
     number, sentence, status = _started(shown)
     if "application/json" in request.headers.get("Accept", ""):
-        said = {"version": number, "message": sentence}
-        said["draft_version"] = workbench_forms.version(_upload(upload_id))
-        return jsonify(said), status
+        found = {"version": number, "message": sentence}
+        found["draft_version"] = workbench_forms.version(_upload(upload_id))
+        return jsonify(found), status
     if status != 200:
         return _page(shown, sentence), status
     if sentence:
