@@ -396,6 +396,7 @@ class Job(BaseModel):
         indexes = ((("deleted_at", "status"), False),)
 
 
+Job.add_index(Job.index(Job.tags, where=Job.tags != ""))  # the jobs without any are most of them
 Job.add_index(
     Job.index(
         Job.outcomes_filled_to,

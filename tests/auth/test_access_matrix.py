@@ -134,7 +134,6 @@ VALUES = {
     "action": "pause",
     "name": "latency",
     "filename": "css/app.css",
-    "file": "answer.txt",
     "view_id": 1,
     "model": "test",
     "part": "request.json",

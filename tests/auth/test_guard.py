@@ -34,8 +34,8 @@ def served(app):
         for name in ("action", "name", "filename", "model", "rest", "file_id", "batch_id"):
             if name in values:
                 values[name] = {"action": "pause", "name": "latency"}.get(name, "x")
-        if "file" in values:
-            values["file"] = "answer.txt"
+        if "part" in values:
+            values["part"] = "answer.txt"
         if rule.endpoint == "users.change":
             values["action"] = "disable"
         path = adapter.build(rule.endpoint, values)

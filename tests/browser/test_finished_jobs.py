@@ -11,6 +11,7 @@ from .test_access import violations, wider_than_the_window
 def test_the_bell_rings_on_any_page_until_it_is_opened(page, t, instance):
     ran = flask(instance, "demo", "--requests", "5", "--fail", "0")
     assert ran.returncode == 0, ran.stderr
+    page.emulate_media(reduced_motion="reduce")  # no colour halfway to the other theme
     page.goto("/configs")
     bell, count, jobs = (
         page.locator("#bell"),

@@ -55,7 +55,7 @@ def test_a_job_is_shared_with_a_colleague_and_taken_back(held, browser, server, 
         other.get_by_role("link", name="of otto").click()
         expect(other.locator("#feed")).to_have_attribute("data-state", "live")
         expect(other.get_by_role("button", name=t("Resume"))).to_have_count(0)
-        other.get_by_role("link", name=t("Settings"), exact=True).click()
+        other.locator("#job").get_by_role("link", name=t("Settings"), exact=True).click()
         expect(other.locator("#read-only")).to_contain_text(t("team can view"))
         assert (
             other.locator("main form[method=post]").count()

@@ -70,6 +70,6 @@ def test_a_page_shows_the_beginning_of_a_very_long_answer(
         wait_for(job_id, "completed")
         page = client.get(f"/jobs/{job_id}/requests/0").text
         assert len(page) < MIB
-        assert "Export the job to get the whole answer" in page
+        assert f"/jobs/{job_id}/requests/0/answer.txt" in page
         with connected():
             assert sum(map(len, export.export(job_id, "jsonl"))) > 4 * MIB

@@ -141,8 +141,9 @@ def test_pausing_cancelling_resetting(start, two, make_job, wait_for):
     agrees(job_id)
     with connected():
         jobs.reset(job_id)
-    assert figures(job_id) == {"a": (0, 0), "b": (0, 0)}
+    wait_until(lambda: figures(job_id) == {"a": (0, 0), "b": (0, 0)})
     with connected():
+        wait_until(lambda: jobs.get(job_id).status_reason == "held")
         jobs.resume(job_id)
     assert wait_for(job_id, "completed").succeeded == 400
     assert sum(done for done, _failed in figures(job_id).values()) == 400

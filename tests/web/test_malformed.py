@@ -116,7 +116,7 @@ def known(app, add_config, endpoint, make_job) -> dict:
         found |= {"file_id": f"file-{file.id}", "batch_id": f"batch_{job_id}", "name": "outcomes"}
         named = {
             "filename": "css/app.css",
-            "file": "answer.txt",
+            "part": "answer.txt",
             "model": "test",
             "provider": "custom",
             "rest": "x",
