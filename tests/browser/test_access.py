@@ -94,7 +94,7 @@ def test_what_opens_on_a_page_does_not_break_it_either(demo, theme):
     demo.locator("details.retry summary").first.click()
     found += violations(demo)
     demo.goto("/jobs/1/requests/0")
-    for summary in demo.locator("main details > summary").all()[1:]:
+    for summary in demo.locator("main details:not(.menu) > summary").all():
         summary.click()
     found += violations(demo)
     demo.keyboard.press("?")
