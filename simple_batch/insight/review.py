@@ -77,6 +77,6 @@ def _candidates(job: Job, review: Review, wanted: RequestFilter, rater: str) -> 
 
 def _sample(total: int, seed: int) -> Iterator[list[int]]:
     """Indices in an order that the seed determines, each once."""
-    order = random.Random(seed).sample(range(total), total if total <= _ALL else _PROBED)  # noqa: S311 - no secret
+    order = random.Random(seed).sample(range(total), total if total <= _ALL else _PROBED)  # noqa: S311 # nosec B311
     for begin in range(0, len(order), _AT_ONCE):
         yield order[begin : begin + _AT_ONCE]
