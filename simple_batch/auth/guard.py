@@ -48,7 +48,7 @@ _OPERATOR_ONLY = {
     "settings",
     "workbench",
 }
-# of the forms of a job: those that do nothing to it, and those of its owner
+# of the forms of a job: those that change nothing in it, and those that only the owner may send
 _VIEW_IS_ENOUGH = {"job_actions.new_job_of"}
 _OWNER_ONLY = {"job_actions.delete", "job_actions.share"}
 _OWNER_ACTIONS = {"reset"}  # of job_actions.change

@@ -58,7 +58,7 @@ CHANGING = {
     "form of a job": "L F . F . F . F F F F F",
     "Batch API": "K K . K K K K . F . F .",
 }
-# what a shared job adds for another operator: endpoints that view is enough for, and those of its owner alone
+# what a shared job adds for another operator: endpoints for which view is enough, and those for the owner alone
 SHARED_ENOUGH = {"job_actions.new_job_of"}
 OWNERS = {"job_actions.delete", "job_actions.share"}
 STATUS = {".": 200, "L": 401, "F": 403, "M": 404, "K": 401}
