@@ -1,6 +1,10 @@
 """The workbench: a prompt is written, tried on sample rows over several connections, and launched, on one
 screen. It works without scripts too: every button is one of its form."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
@@ -19,17 +23,25 @@ from .word_diff import pieces
 from .workbench_forms import PARTS, Screen
 
 blueprint = Blueprint("workbench", __name__, url_prefix="/jobs/new/<int:upload_id>/workbench")
-_BEHIND = {
-    "workbench.save",
-    "workbench.preview",
-    "workbench.estimate",
-}  # a page sends them by itself
+# a page sends them by itself
+_BEHIND = {"workbench.save", "workbench.preview", "workbench.estimate"}
 
 
 @blueprint.before_request
 def _led():
     """See new_draft.led; what a page sends by itself restores no discarded upload."""
     return None if request.endpoint in _BEHIND else new_draft.led()
+
+
+def _with_kept_form(view: Callable[[Screen], Any]) -> Callable[..., Any]:
+    """The view gets the posted form, when the draft has it; else the answer says why it could not be kept."""
+
+    @wraps(view)
+    def kept(upload_id: int):
+        shown = _posted(upload_id)
+        return _kept(shown) or view(shown)
+
+    return kept
 
 
 @blueprint.get("")
@@ -91,22 +103,19 @@ def apply(upload_id: int):
 
 @blueprint.post("/run")
 @with_large_field
-def run(upload_id: int):
+@_with_kept_form
+def run(shown: Screen):
     """Send the cells that changed; with ``again`` all of them. Answers with JSON where that is accepted."""
-    shown = _posted(upload_id)
-    refusal = _kept(shown)
-    if refusal is not None:
-        return refusal
     number, sentence, status = _started(shown)
     if "application/json" in request.headers.get("Accept", ""):
         found = {"version": number, "message": sentence}
-        found["draft_version"] = workbench_forms.version(_upload(upload_id))
+        found["draft_version"] = workbench_forms.version(_upload(shown.upload.id))
         return jsonify(found), status
     if status != 200:
         return _page(shown, sentence), status
     if sentence:
         flash(sentence, "info")
-    return redirect(_here(upload_id), 303)
+    return redirect(_here(shown.upload.id), 303)
 
 
 def _started(shown: Screen) -> tuple[int | None, str, int]:
@@ -141,12 +150,9 @@ def stop(upload_id: int):
 @blueprint.post("/launch")
 @with_large_field
 @once
-def launch(upload_id: int):
+@_with_kept_form
+def launch(shown: Screen):
     """Make the job of all rows."""
-    shown = _posted(upload_id)
-    refusal = _kept(shown)
-    if refusal is not None:
-        return refusal
     if not shown.valid:
         return _page(shown), 400
     error = _applied(shown)
@@ -156,9 +162,9 @@ def launch(upload_id: int):
     new.hold = "hold" in request.form
     new.skip_faulty = "skip_faulty" in request.form
     try:
-        job = job_creation.launch(upload_id, new)
+        job = job_creation.launch(shown.upload.id, new)
     except InvalidInput as wrong:
-        shown = _posted(upload_id)  # what the template makes of the table is known now
+        shown = _posted(shown.upload.id)  # what the template makes of the table is known now
         shown.blame(wrong)
         return _page(shown), 400
     return redirect(url_for("job_pages.overview", job_id=job.id), 303)
@@ -166,30 +172,24 @@ def launch(upload_id: int):
 
 @blueprint.post("/options")
 @with_large_field
-def options(upload_id: int):
+@_with_kept_form
+def options(shown: Screen):
     """Keep the form, and go on where all options are."""
-    shown = _posted(upload_id)
-    refusal = _kept(shown)
-    if refusal is not None:
-        return refusal
     if shown.template is not None and any(field.errors for field in shown.template):
         return _page(shown), 400
     error = _applied(shown)
     if error:
         return _page(shown, error), 400
-    drafts.reached(upload_id, OPTIONS)
-    return redirect(url_for("new_job.preview", upload_id=upload_id), 303)
+    drafts.reached(shown.upload.id, OPTIONS)
+    return redirect(url_for("new_job.preview", upload_id=shown.upload.id), 303)
 
 
 @blueprint.post("/save-as")
 @with_large_field
 @once
-def save_as(upload_id: int):
+@_with_kept_form
+def save_as(shown: Screen):
     """Keep the prompt as a saved template, or as the next version of one."""
-    shown = _posted(upload_id)
-    refusal = _kept(shown)
-    if refusal is not None:
-        return refusal
     form = shown.template
     if form is None or any(field.errors for field in form):
         return _page(shown), 400
@@ -201,7 +201,7 @@ def save_as(upload_id: int):
         blame(form, InvalidInput(error.text))
         return _page(shown), 400
     flash(saved_message(version, is_new), "success" if is_new else "info")
-    return redirect(_here(upload_id), 303)
+    return redirect(_here(shown.upload.id), 303)
 
 
 @blueprint.post("/restore")
