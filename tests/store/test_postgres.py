@@ -25,7 +25,7 @@ from simple_batch.store.database import (
     sqlite_path,
 )
 from simple_batch.store.latency_sketch import LatencySketch
-from simple_batch.store.models import ApiConfig, Job, Result, Upload, database
+from simple_batch.store.models import ApiConfig, Job, JobEvent, Result, Upload, database
 from simple_batch.store.request_filter import RequestFilter
 
 from .. import postgres
@@ -205,19 +205,31 @@ def test_a_greenlet_that_is_killed_ends_and_its_transaction_with_it(opened):
     assert Job.get_by_id(job_id).name == "next"
 
 
-def test_a_greenlet_ends_at_whatever_moment_of_many_statements_it_is_killed(opened):
+@pytest.mark.parametrize(
+    ("sql", "more"),
+    [
+        ("UPDATE job SET name = ? WHERE id = ?", ()),
+        (
+            "INSERT INTO job_event (reason, job_id, at, from_status, to_status, detail, actor) "
+            "VALUES (?,?,?,?,?,?,?)",
+            (0, "", "", "", ""),
+        ),
+    ],
+    ids=["pipeline", "copy"],
+)
+def test_a_greenlet_ends_at_whatever_moment_of_many_statements_it_is_killed(opened, sql, more):
     """psycopg leaves its pipeline with an error then, which must not look like a server that is away."""
     job_id = new_job()
-    rows = [(f"name {n}", job_id) for n in range(3)]
-    rename = "UPDATE job SET name = ? WHERE id = ?"
+    rows = [(f"name {n}", job_id, *more) for n in range(20)]
+    assert (dialect.as_copy(sql) is None) == sql.startswith("UPDATE")
 
-    def renames():
+    def writes():
         with connected(), database.atomic():
-            database.executemany(rename, rows)
+            database.executemany(sql, rows)
 
     def work():
         while True:
-            retry_while_unavailable(renames)
+            retry_while_unavailable(writes)
 
     for number in range(60):
         greenlet = gevent.spawn(work)
@@ -227,6 +239,7 @@ def test_a_greenlet_ends_at_whatever_moment_of_many_statements_it_is_killed(open
         assert isinstance(greenlet.value, gevent.GreenletExit)
         with connected():
             assert Job.get_by_id(job_id).name in ("j", rows[-1][0])
+            assert JobEvent.select().count() % len(rows) == 0
 
 
 def test_outcomes_written_by_several_at_once_count_once(opened):
