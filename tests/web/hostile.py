@@ -60,12 +60,21 @@ OF_URL_FOR = (
 
 # `make torture` sends every value to every place
 EVERY_VALUE = bool(os.environ.get("SIMPLE_BATCH_TEST_EVERY_VALUE"))
-PART = 3
+PART = 5
+FIELDS = 12
 
 
 def some(values: Sequence, place: str) -> Sequence:
     """One in PART values, other ones for other places; all values with EVERY_VALUE."""
     return values if EVERY_VALUE else values[zlib.crc32(place.encode()) % PART :: PART]
+
+
+def fields(names: set[str], place: str) -> list[str]:
+    """FIELDS names of a form at most, other ones at each address that reads them; all with
+    EVERY_VALUE."""
+    if EVERY_VALUE:
+        return sorted(names)
+    return sorted(sorted(names, key=lambda name: zlib.crc32((place + name).encode()))[:FIELDS])
 
 
 class ReadParameters:
@@ -161,4 +170,4 @@ def queries(names: set[str], path: str) -> Iterator[str]:
             yield urlencode({name: value[:3_000]})
         yield f"{name}=1&{name}=2&{name}=x"
         yield f"{name}[]=1&{name}[a][b]=2"
-    yield from (f"{name}={value}" for name in OF_URL_FOR for value in ("1", ""))
+    yield from some([f"{name}={value}" for name in OF_URL_FOR for value in ("1", "")], path)
