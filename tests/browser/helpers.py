@@ -47,8 +47,9 @@ def expect_status(page, status: str) -> None:
 
 def drag(page, chart: str, start: float, end: float) -> None:
     """From one part of a chart's width to another."""
-    page.locator(f"#chart-{chart}").scroll_into_view_if_needed()
-    box = page.locator(f"#chart-{chart} canvas").bounding_box()
+    canvas = page.locator(f"#chart-{chart} canvas").first
+    canvas.hover()  # once it stands still
+    box = canvas.bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] * start, y)
     page.mouse.down()
@@ -57,6 +58,4 @@ def drag(page, chart: str, start: float, end: float) -> None:
 
 
 def click_middle(page, chart: str) -> None:
-    page.locator(f"#chart-{chart}").scroll_into_view_if_needed()
-    box = page.locator(f"#chart-{chart} canvas").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator(f"#chart-{chart} canvas").first.click()  # once it stands still

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from .helpers import both_languages
+from .helpers import both_languages, click_middle
 from .test_access import violations
 
 
@@ -55,10 +55,7 @@ def test_rows_are_walked_opened_and_selected_by_keys(demo, t):
 def test_a_bucket_of_a_chart_opens_a_drawer(demo, t):
     page = demo
     page.goto("/jobs/1/charts")
-    box = page.locator("#chart-histogram canvas").bounding_box()
-    page.locator("#chart-histogram").scroll_into_view_if_needed()
-    box = page.locator("#chart-histogram canvas").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    click_middle(page, "histogram")
     drawer = page.locator("#bucket-drawer")
     expect(drawer).to_be_visible()
     expect(drawer).to_be_in_viewport()
