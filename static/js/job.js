@@ -47,8 +47,8 @@
     const waiting = p.waiting ? "1" : "";
     const ended = p.outcome_status ? `${p.outcome_status} ${c.failed} ${c.cancelled}` : "";
     if (p.status !== words.status || waiting !== words.waiting || ended !== words.ended) {
-      Object.assign(words, { waiting, ended });
-      refreshHead(p.status);
+      Object.assign(words, { waiting, ended, status: p.status });
+      refreshHead();
     }
   }
 
@@ -96,24 +96,42 @@
     return found.length ? found.join(" · ") : "–";
   }
 
-  // The table of parts is taken from the server whenever a part has moved, and every ten seconds.
+  // The table of parts is taken from the server whenever a part has moved, and every ten seconds. It may have
+  // moved between the page and the first figures too.
   function partsTable(p) {
     if (!p) return;
     const moved = JSON.stringify({ ...p, oldest_s: Math.floor((p.oldest_s || 0) / 10) });
     const before = words.parts;
     words.parts = moved;
-    if (before === undefined || moved === before) return;
-    if (p.rest_now !== JSON.parse(before).rest_now) refreshHead(words.status);
+    if (moved === before) return;
+    if (before !== undefined && p.rest_now !== JSON.parse(before).rest_now) refreshHead();
     if (document.getElementById("parts")) refreshParts();
   }
 
-  async function refreshParts() {
-    const answer = await fetch(location.href);
-    if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // One at a time, and once more for what changed meanwhile: an earlier answer never replaces a later one.
+  function inTurn(load) {
+    let busy = false;
+    let again = false;
+    return async () => {
+      again = true;
+      if (busy) return;
+      busy = true;
+      while (again) {
+        again = false;
+        const { status } = words;
+        try {
+          const answer = await fetch(location.href);
+          if (answer.ok) await load(new DOMParser().parseFromString(await answer.text(), "text/html"), status);
+        } catch { /* the next change tries again */ }
+      }
+      busy = false;
+    };
+  }
+
+  const refreshParts = inTurn((page) => {
     const [old, fresh] = [document.getElementById("parts"), page.getElementById("parts")];
     if (old && fresh) old.replaceWith(document.adoptNode(fresh));
-  }
+  });
 
   function bar(c) {
     let x = 0;
@@ -137,14 +155,10 @@
   }
 
   // Buttons and reasons differ by status: take them from the server, in this language.
-  async function refreshHead(status) {
-    words.status = status;
-    const answer = await fetch(location.href);
-    if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const refreshHead = inTurn(async (page, status) => {
     const fresh = page.querySelector("#job > div");
     await window.SimpleBatchPointer.idle(head);
-    if (status !== words.status) return; // a later answer is on its way
+    if (status !== words.status) return; // its page comes next
     window.SimpleBatchFocus.keep(head, () => {
       head.querySelector(":scope > div").replaceWith(document.adoptNode(fresh));
       for (const old of head.querySelectorAll(":scope > .alert")) old.remove();
@@ -156,7 +170,7 @@
       if (old && now) old.replaceWith(document.adoptNode(now));
     }
     document.dispatchEvent(new CustomEvent("jobstatus", { detail: ending(status, fresh.querySelector("#status .badge")) }));
-  }
+  });
 
   // the mark of the badge and its words
   function ending(status, badge) {

@@ -62,15 +62,31 @@ def test_from_the_launch_to_merged_results(page, t, questions, provider):
     line = page.locator('[data-live="parts"]')
     expect(line).to_contain_text(t("%(n)s at the provider", n=2))
     expect(page.get_by_role("button", name=t("Send the rest now"))).to_be_visible()
+    begun, held = [], []
+
+    def hold_the_first(route):
+        fetched = route.request.resource_type == "fetch"
+        begun.extend([route] if fetched else [])
+        if not fetched or begun[0] is not route:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page.route("**/parts", hold_the_first)
     page.get_by_role("link", name=t("Parts")).last.click()
     rows = page.locator("#parts [data-part]")
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text("batch_")
     assert faults_of(page) == []
+    while not held:
+        page.wait_for_timeout(20)
     provider.set(polls_to_finish=1)
     provider.finish()
-    expect_status(page, "completed")
-    expect(page.locator('#parts [data-state="merged"]')).to_have_count(2)  # without a reload
     expect(page.locator('[data-count="succeeded"]')).to_have_text(str(COUNT))
+    expect_status(page, "completed")
+    # a slow answer does not replace what is newer
+    route, response = held[0]
+    route.fulfill(response=response)
+    expect(page.locator('#parts [data-state="merged"]')).to_have_count(2)  # without a reload
     page.get_by_role("link", name=t("Overview")).click()
     expect(page.get_by_text(t("Saved by the provider's batch"))).to_be_visible()
