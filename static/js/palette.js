@@ -119,6 +119,7 @@
   }
 
   input.addEventListener("input", () => {
+    asked += 1; // what is on its way was found for another text
     jobs = jobs.filter(({ label, detail }) => plain(label + detail).includes(plain(input.value.trim())));
     show();
     clearTimeout(timer);
