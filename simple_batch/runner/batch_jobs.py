@@ -93,7 +93,7 @@ class BatchJobs:
             reuse,
             budget.most_requests,
             configs,
-            parts.sizes.most,
+            parts.sizes,
         )
         deadline = BatchDeadline(job, self._settings)
         run = BatchRun(job, parts, planner, calls, self._sink, deadline, configs)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.clock import now_ms
-from ..core.domain import PartState
+from ..core.domain import PartState, Service
 from ..core.errors import ConfigurationError
 from ..core.messages import translatable
 from ..core.settings import Settings
@@ -94,6 +94,7 @@ class JobParts:
             configs.fill if configs is not None else lambda config_id: False,
             self._keep_files,
             self.sizes.too_large,
+            Service(job.service) is Service.BATCH_THEN_NOW,
         )
         self._poller = PartPoller(files, maker_of, self._waits, part_log, self._sender)
 

@@ -5,8 +5,7 @@ holds requests of one config, model and endpoint, and is within the provider's l
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 
 from ..core.clock import give_way, now_ms
 from ..core.domain import PartState, Request, RequestResult, RequestStatus, Service
@@ -22,6 +21,7 @@ from .batch_configs import BatchConfigs
 from .part_files import PartFiles
 from .part_lines import Line, LineMaker, MakerOf, Unfit
 from .part_release import new_marker, release
+from .part_sizes import PartSizes
 from .providers import Provider
 from .response_reuse import ResponseReuse
 
@@ -102,7 +102,7 @@ class PartPlanner:
     """``maker_of(config_id)`` makes the lines; ``record(provider, index, attempts, result)`` takes the
     results of requests that no batch can take. ``most(config_id, model)``: how many requests a part may
     have (part_budget.py). ``configs`` chooses among those that the job is spread over.
-    ``most_bytes`` of a part, by config, is what refusals have shown (part_sizes.py)."""
+    ``sizes`` are what refusals have shown."""
 
     def __init__(
         self,
@@ -114,11 +114,11 @@ class PartPlanner:
         reuse: ResponseReuse | None = None,
         most: Callable[[int, str], int | None] = lambda config_id, model: None,
         configs: BatchConfigs | None = None,
-        most_bytes: Mapping[int, int] = MappingProxyType({}),
+        sizes: PartSizes | None = None,
     ):
         self._job_id = job.id
         self._most = most
-        self._most_bytes = most_bytes
+        self._sizes = sizes or PartSizes()
         self._config_id = job.config_id
         self._ask_once = job.ask_once
         self._settings = settings
@@ -204,6 +204,9 @@ class PartPlanner:
             except Unfit as unfit:
                 self._leave_out(maker.bodies.provider, request, unfit)
                 continue
+            if self._may_call and not self._sizes.takes(config_id, line.size):
+                self.left_for_calls += 1
+                continue
             key = way, config_id, line.url, line.model
             growing = self._growing.get(key)
             if growing is not None and not growing.fits(line):
@@ -227,7 +230,7 @@ class PartPlanner:
             batch_parts.begin, self._job_id, config_id, url, model, marker
         )
         self._files.remove(part.id)  # of another database that was here
-        most, most_bytes = self._most(config_id, model), self._most_bytes.get(config_id)
+        most, most_bytes = self._most(config_id, model), self._sizes.most.get(config_id)
         return _Growing(part, _Limits(maker, self._settings, learned, most, most_bytes))
 
     def _closed(self, keys: list[Key]) -> Iterator[BatchPart]:

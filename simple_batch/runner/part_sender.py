@@ -56,7 +56,8 @@ class PartSender:
     parts of the job. ``budget(part)``: whether the cost of a part fits under the spend caps, and is
     reserved (part_budget.py). ``moves(config_id)``: whether the requests of a part go to another config
     rather than wait for room at this one (batch_configs.py). ``keep_files``: files of refused batches
-    stay at the provider. ``too_large(part)`` learns that the file of a part is (part_sizes.py)."""
+    stay at the provider. ``too_large(part)`` learns that the file of a part is (part_sizes.py); ``may_call``: what
+    no batch takes may be sent by a call."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class PartSender:
         moves: Callable[[int], bool] = lambda config_id: False,
         keep_files: bool = False,
         too_large: Callable[[BatchPart], None] = lambda part: None,
+        may_call: bool = False,
     ):
         self._settings = settings
         self._files = files
@@ -83,6 +85,7 @@ class PartSender:
         self._moves = moves
         self._keep_files = keep_files
         self._too_large = too_large
+        self._may_call = may_call
         self._refused = 0  # parts refused as a whole, since the last that was not
         self._created_again: dict[int, int] = {}  # when (epoch ms), by part
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
@@ -302,16 +305,24 @@ class PartSender:
             return self._waits.refused(part, failed)
         if stops(finding):
             return pause_reason(finding)
-        if finding.cause is Cause.TOO_LARGE and part.requests > 1:
-            self._too_large(part)
-            self._cut_smaller(part)
-            return None
         if finding.cause is Cause.TOO_LARGE:
-            self._log.lines_refused(part, [BatchError("", finding.message, line=1)], finding.cause)
+            self._file_too_large(part, finding)
+            return None
         self._release(part, finding.message)
-        if finding.cause is Cause.TOO_LARGE:
-            return None
         return self._whole_refused(pause_reason(finding))
+
+    def _file_too_large(self, part: BatchPart, finding: Classification) -> None:
+        """Its requests go into smaller parts; one alone is sent by a call where the job may, else it
+        fails."""
+        self._too_large(part)
+        if part.requests > 1:
+            self._cut_smaller(part)
+            return
+        if not self._may_call:
+            self._log.lines_refused(
+                part, [BatchError("", finding.message, line=1)], Cause.TOO_LARGE
+            )
+        self._release(part, finding.message)
 
     def _not_looked_up(self, part: BatchPart, failed: BatchCallFailed) -> PauseReason | None:
         """Whether there is a batch is not known: the part stays as it is, and it is looked for again."""

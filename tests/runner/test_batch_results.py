@@ -3,6 +3,7 @@ once, and none is paid for twice without need."""
 
 import pytest
 
+from simple_batch.core.clock import now_ms
 from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import BatchLine, BatchPart, Job, JobEvent, Result
@@ -24,11 +25,11 @@ def run(add_config, make_job, wait_for, app):
     """Runs a job of COUNT requests through a provider to its end; returns it."""
     services = app.extensions["simple_batch"]
 
-    def run(provider: OpenAIBatches) -> Job:
+    def run(provider: OpenAIBatches, service: str = "batch", **more) -> Job:
         add_config(provider.base_url, key=KEY, provider="openai")
         job_id = make_job(COUNT, hold=True)
         with connected():
-            Job.update(service="batch").where(Job.id == job_id).execute()
+            Job.update(service=service, **more).where(Job.id == job_id).execute()
             jobs.resume(job_id)
         services.start()
         return wait_for(job_id, "completed", "paused")
@@ -104,3 +105,11 @@ def test_single_lines_that_are_too_large_fail(run):
     assert (job.status, job.failed) == ("completed", COUNT), notes(job.id)
     with connected():
         assert {row.cause for row in Result.select()} == {"too_large"}
+
+
+def test_single_lines_that_are_too_large_go_by_a_call_where_the_job_may(run):
+    with OpenAIBatches(polls_to_finish=1) as provider:
+        provider.max_bytes = -9_900
+        job = run(provider, "batch-then-now", deadline_at=now_ms() + 3_600_000)
+        assert provider.state()["batches"] == []
+    assert (job.status, job.succeeded, job.failed) == ("completed", COUNT, 0), notes(job.id)
