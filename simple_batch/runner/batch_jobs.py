@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..core.domain import Request, RequestResult, Service
+from ..core.domain import Cause, Request, RequestResult, Service
 from ..core.errors import ConfigurationError
 from ..core.messages import Message, translatable
 from ..core.settings import Settings
@@ -40,6 +40,7 @@ from .schema_corrections import SchemaCorrections
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
+_OF_CONFIG = (Cause.AUTH, Cause.QUOTA)  # another config may do what this one does not
 REST_S = 10.0  # after a failure that is not the provider's
 
 
@@ -82,7 +83,7 @@ class BatchJobs:
         reuse = ResponseReuse(job, calls.record_reused) if job.reuse_hours else None
         budget = self._budget(job, calls)
         configs = BatchConfigs(job)
-        merging = _Merging(job, calls, self._sink, budget)
+        merging = _Merging(job, calls, self._sink, budget, configs)
         parts = self._parts(job, calls, makers, merging, budget, configs)
         planner = PartPlanner(
             job,
@@ -259,13 +260,22 @@ class _Makers:
 
 class _Merging:
     """Merges the results of a job's parts. ``stops`` is called with why the job pauses, if it does, before
-    its requests are free for other parts."""
+    its requests are free for other parts. Where only the config is at fault, others of the job take its
+    place."""
 
-    def __init__(self, job: Job, calls: JobRun, sink: ResultSink, budget: PartBudget):
+    def __init__(
+        self,
+        job: Job,
+        calls: JobRun,
+        sink: ResultSink,
+        budget: PartBudget,
+        configs: BatchConfigs | None = None,
+    ):
         self._job = job
         self._calls = calls
         self._sink = sink
         self._budget = budget
+        self._configs = configs
         self._mergers: dict[int, PartMerger] = {}
         self.stops: Callable[[PauseReason], None] = lambda stop: None
 
@@ -282,9 +292,20 @@ class _Merging:
                 bodies.structure,
                 partial(self._key_of, bodies) if self._job.reuse_hours else None,
             )
-        merged = merger.merge(part, maker.client, paths, self.stops)
+        merged = merger.merge(part, maker.client, paths, partial(self._stop, part.config_id))
         self._budget.merged(part)
-        return merged.stop
+        stop = merged.stop
+        return None if stop is None or self._passed_over(part.config_id, stop) else stop
+
+    def _stop(self, config_id: int, stop: PauseReason) -> None:
+        if self._configs is not None and stop.reason in _OF_CONFIG:
+            self._configs.close(config_id, stop)
+        if not self._passed_over(config_id, stop):
+            self.stops(stop)
+
+    def _passed_over(self, config_id: int, stop: PauseReason) -> bool:
+        of_config = stop.reason in _OF_CONFIG
+        return of_config and self._configs is not None and self._configs.is_closed(config_id)
 
     def _key_of(self, bodies: BodyEncoder, request: Request) -> bytes:
         """The key under which an answer is kept for other jobs (response_reuse.py)."""

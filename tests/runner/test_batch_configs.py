@@ -12,6 +12,7 @@ from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, BatchLine, BatchPart, Job, JobEvent, Result
 
 from ..conftest import wait_until
+from ..emulators.batch_base import LineFault
 from ..emulators.openai_batches import KEY, OpenAIBatches
 
 COUNT, SIZE = 60, 10
@@ -101,6 +102,20 @@ def test_the_other_takes_the_part_of_one_that_refuses_each_batch(run, start, wai
     job = wait_for(run(Spread.ORDER), "completed", "paused")
     check(job, providers)
     assert lines(second) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(401, "Incorrect API key provided"), (402, "You exceeded your current quota")],
+)
+def test_the_other_takes_what_one_refuses_line_by_line(
+    run, start, wait_for, providers, status, message
+):
+    first, second = providers
+    first.fault_of = lambda words: LineFault(status, message)
+    job = wait_for(run(Spread.ORDER), "completed", "paused")
+    assert (job.status, job.succeeded) == ("completed", COUNT), notes(job.id)
+    assert second.billed.total() == COUNT and "test takes no batches" in notes(job.id)
 
 
 def test_the_other_takes_what_one_has_no_room_for(run, start, wait_for, providers):
