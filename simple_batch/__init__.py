@@ -16,7 +16,7 @@ def create_app(**overrides) -> Flask:
     # imported here: importing the package alone (its domain, its engine) needs none of this
     from . import api, cli, web
     from .auth import guard
-    from .core import redaction, request_input, settings
+    from .core import home, redaction, request_input, settings
     from .services.lifecycle import Services, message_queue, prepare
     from .store.secrets import SESSION_FILE, kept_secret
     from .web import live_feed
@@ -26,8 +26,8 @@ def create_app(**overrides) -> Flask:
     app = Flask(
         __name__,
         instance_path=str(loaded.instance),
-        template_folder=str(settings.PROJECT_ROOT / "templates"),
-        static_folder=str(settings.PROJECT_ROOT / "static"),
+        template_folder=str(home.resource("templates")),
+        static_folder=str(home.resource("static")),
     )
     session_key = loaded.SECRET_KEY or kept_secret(
         loaded.instance / SESSION_FILE, random_secrets.token_hex

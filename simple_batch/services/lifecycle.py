@@ -8,6 +8,7 @@ from ..core import (
     address_policy,
     context,
     events,
+    extras,
     file_permissions,
     log,
     loop_lag,
@@ -87,6 +88,7 @@ def message_queue(loaded: Settings):
     """What joins the live feeds of several web processes, on the Redis they share; None without."""
     if not loaded.REDIS_URL:
         return None
+    extras.load("redis")
     from ..cluster.message_queue import MessageQueue  # loaded only where several processes serve
 
     return MessageQueue(loaded.REDIS_URL)

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from ..home import RESOURCES
 from .declaration import setting
 
-PROJECT_ROOT = Path(__file__).resolve().parents[3]
+PROJECT_ROOT = RESOURCES  # in a checkout
 MIB = 1024 * 1024
 
 
