@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
 
 import gevent
@@ -16,6 +15,7 @@ import pytest
 from simple_batch import intake
 from simple_batch.core import log, settings
 from simple_batch.core.errors import SettingsError
+from simple_batch.core.version import __version__
 from tools import architecture_figures, generated_docs
 
 ROOT = Path(__file__).parent.parent
@@ -60,11 +60,10 @@ def test_sql_is_such_that_both_databases_read_it():
 def test_the_changelog_keeps_its_form():
     """That of keepachangelog.com: versions, in each the sections, in these the changes."""
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     versions = re.split(r"^## ", text, flags=re.M)[1:]
     names = [version.partition("\n")[0] for version in versions]
     assert names[0] == "[Unreleased]"
-    assert re.fullmatch(rf"\[{re.escape(project['version'])}\]( - \d{{4}}-\d\d-\d\d)?", names[1])
+    assert re.fullmatch(rf"\[{re.escape(__version__)}\]( - \d{{4}}-\d\d-\d\d)?", names[1])
     for version in versions:
         head, *sections = re.split(r"^### ", version, flags=re.M)
         found = [section.partition("\n")[0] for section in sections]
