@@ -39,7 +39,8 @@ def test_the_import_contract_is_kept():
 def test_nothing_patches_inside_the_package():
     for path in (ROOT / "simple_batch").rglob("*.py"):
         text = path.read_text("utf-8")
-        if path.name != "base.py":  # the string it hands to a new process
+        # the string it hands to a new process; the program, which patches before it loads a verb
+        if path.name not in ("base.py", "program.py"):
             assert "patch_all" not in text, path
 
 

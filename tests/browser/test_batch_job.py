@@ -7,7 +7,7 @@ from ..emulators.batch_process import RemoteProvider
 from ..emulators.openai_batches import KEY
 from ..process import flask, served
 from .helpers import both_languages, expect_status
-from .test_access import violations, wider_than_the_window
+from .test_access import violations_in_both_themes, wider_than_the_window
 
 COUNT = 30
 FAST = {
@@ -39,11 +39,7 @@ def server(instance, provider):
 
 def faults_of(page) -> list:
     """What breaks accessibility, in both themes, and widths that the page does not fit."""
-    page.emulate_media(reduced_motion="reduce")  # no colour halfway to the other theme
-    found = []
-    for theme in ("light", "dark"):
-        page.evaluate(f"document.documentElement.dataset.bsTheme = '{theme}'")
-        found += violations(page)
+    found: list = violations_in_both_themes(page)
     return found + [width for width in (390, 768, 1024) if wider_than_the_window(page, width)]
 
 

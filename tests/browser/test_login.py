@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from ..conftest import PASSWORDS
 from .conftest import opened
 from .helpers import both_languages, expect_status, launch
-from .test_access import violations, wider_than_the_window
+from .test_access import violations_in_both_themes, wider_than_the_window
 
 
 def log_in(page, t, name: str) -> None:
@@ -100,19 +100,14 @@ def test_a_viewer_has_no_buttons_and_needs_no_javascript(
 def test_the_pages_of_users_are_for_everybody(people, page, t):
     found = []
     page.goto("/login")
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        page.reload()
-        found += violations(page)
+    found += violations_in_both_themes(page)
     assert not wider_than_the_window(page, 360)
     log_in(page, t, "anna")
     page.wait_for_url("**/jobs")
     for path in ("/users", "/audit", "/password", "/access", "/jobs"):
-        for theme in ("light", "dark"):
-            page.set_viewport_size({"width": 1280, "height": 800})
-            page.emulate_media(color_scheme=theme)
-            page.goto(path)
-            found += violations(page)
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.goto(path)
+        found += violations_in_both_themes(page)
         assert not wider_than_the_window(page, 360), path
         page.locator("#account summary").click()
         assert not wider_than_the_window(page, 360), path

@@ -23,7 +23,7 @@ def recording(add_config, make_job):
     started = []
 
     def start(interval_s: float, **options):
-        recorder = Recorder(100, interval_s, lambda complaint: None, **options)
+        recorder = Recorder(2 * COUNT, interval_s, lambda complaint: None, **options)
         recorder.start()
         started.append(recorder)
         return recorder, lambda index: recorder.record(_recorded(job_id, index))
