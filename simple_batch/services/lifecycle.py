@@ -15,6 +15,7 @@ from ..core import (
     memory,
     redaction,
     settings,
+    terminal,
 )
 from ..core.errors import SettingsError
 from ..core.redis_client import password_of
@@ -47,6 +48,7 @@ _runner: Runner | None = None
 def prepare(with_database: bool = True, **overrides) -> Settings:
     """Load the settings, ``overrides`` over them, and set this process up by them. Raises
     SettingsError or DatabaseError with the remedy."""
+    terminal.tolerate_encodings()
     loaded = settings.load(**overrides)
     set_up(loaded, with_database)
     return loaded
