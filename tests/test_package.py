@@ -107,7 +107,9 @@ class User:
     """Someone with a home folder who runs the program in ``folder``."""
 
     def __init__(self, program: Path, folder: Path):
-        self.program, self.folder = program, folder
+        # as an argument: temporary folders may hold no programs
+        self.program = [str(next(program.parent.glob("python*"))), str(program)]
+        self.folder = folder
         self.data = folder / "share" / home.PROGRAM
         self.data.mkdir(parents=True, mode=0o700)
 
@@ -118,14 +120,14 @@ class User:
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [str(self.program), *arguments],
+            [*self.program, *arguments],
             cwd=self.folder,
             env=self.environment(**more),
             capture_output=True,
             text=True,
             errors="replace",
             stdin=subprocess.DEVNULL,
-            timeout=90,
+            timeout=180,
         )
 
     @contextmanager
@@ -133,7 +135,7 @@ class User:
         port = free_port()
         log = self.folder / "output"
         with log.open("w") as output:
-            command = [str(self.program), "serve", "--port", str(port)]
+            command = [*self.program, "serve", "--port", str(port)]
             process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment(), stdout=output, stderr=output
             )
