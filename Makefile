@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && command -v $$p && break; done)
 BIN = .venv/bin
 
-.PHONY: demo demo-cluster run test test-postgres torture lint bench vendor i18n docs clean
+.PHONY: demo demo-cluster run test test-postgres torture lint bench wheel vendor i18n docs clean
 
 demo: .venv/.runs
 	$(BIN)/python run.py --demo
@@ -50,6 +50,11 @@ lint: .venv/.develops
 bench: .venv/.develops .venv-bench/.installed
 	$(BIN)/python -m bench
 
+# dist/: the package. The same source gives the same bytes.
+wheel: .venv/.develops
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1577836800)} \
+		$(BIN)/hatchling build --clean -t sdist -t wheel
+
 vendor:
 	sh tools/vendor.sh
 
@@ -61,7 +66,7 @@ docs: .venv/.develops
 	$(BIN)/python -m tools.generated_docs --write
 
 clean:
-	rm -rf .venv .venv-bench .venv-clients
+	rm -rf .venv .venv-bench .venv-clients dist
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 is needed: https://www.python.org/downloads/"; exit 1; }

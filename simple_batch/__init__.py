@@ -1,22 +1,26 @@
 """Simple Batch: a pile of prompts through an LLM, watched live, nothing lost."""
 
 import secrets as random_secrets
-
-from flask import Flask, g, request
+from typing import TYPE_CHECKING
 
 from .core.version import __version__ as __version__
 
+if TYPE_CHECKING:  # a command loads no Flask that needs none
+    from flask import Flask
 
-def create_app(**overrides) -> Flask:
+
+def create_app(**overrides) -> "Flask":
     """Wire an app together. ``overrides`` are settings by name (see docs/configuration.md).
 
     Opens and migrates the database, but starts nothing: see ``Services.start``. Raises
     SettingsError or DatabaseError with the remedy.
     """
     # imported here: importing the package alone (its domain, its engine) needs none of this
+    from flask import Flask
+
     from . import api, cli, web
     from .auth import guard
-    from .core import redaction, request_input, settings
+    from .core import home, redaction, request_input, settings
     from .services.lifecycle import Services, message_queue, prepare
     from .store.secrets import SESSION_FILE, kept_secret
     from .web import live_feed
@@ -26,8 +30,8 @@ def create_app(**overrides) -> Flask:
     app = Flask(
         __name__,
         instance_path=str(loaded.instance),
-        template_folder=str(settings.PROJECT_ROOT / "templates"),
-        static_folder=str(settings.PROJECT_ROOT / "static"),
+        template_folder=str(home.resource("templates")),
+        static_folder=str(home.resource("static")),
     )
     session_key = loaded.SECRET_KEY or kept_secret(
         loaded.instance / SESSION_FILE, random_secrets.token_hex
@@ -51,9 +55,11 @@ def create_app(**overrides) -> Flask:
     return app
 
 
-def _connect_each_request(app: Flask) -> None:
+def _connect_each_request(app: "Flask") -> None:
     """Open a connection for each page. Static files need none, and the health checks must answer
     without one."""
+    from flask import g, request
+
     from .store.database import connected
 
     @app.before_request

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import sys
+import webbrowser
 
 import gevent
 from gevent.event import Event
@@ -66,6 +67,8 @@ def main(argv: list[str]) -> int:
     if secret is not None:
         print(f"Log in, once: {_reached(options.host, port)}/login?token={secret}")
     print(f"Running on local URL: {url}", flush=True)
+    if options.open:
+        webbrowser.open(url)
     gc.freeze()  # what is loaded stays: collections need not scan it
     _serve_until_signal(url if options.demo else None)
     services.stop()
@@ -79,6 +82,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=7861)
     parser.add_argument("--demo", action="store_true", help="run an example job, no key needed")
+    parser.add_argument("--open", action="store_true", help="open the pages in a browser")
     return parser.parse_args(argv)
 
 

@@ -30,6 +30,7 @@ LONGEST = (
     "runner/test_limit_coordinator_redis.py",
     "web/test_malformed.py",
     "tests/test_processes.py",
+    "tests/test_package.py",
     "openai_api/test_clients.py",
     "cluster/test_shared_jobs.py",
     "cluster/test_demo.py",

@@ -15,7 +15,7 @@ import click
 import pytest
 from babel.messages.pofile import read_po
 
-from simple_batch import cli
+from simple_batch.cli import configs, gallery, jobs, run
 
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT / "simple_batch/core/translations/zh/LC_MESSAGES/messages.po"
@@ -138,7 +138,7 @@ def test_users_read_of_connections_in_the_documents():
 def test_users_read_of_connections_in_the_help_of_commands():
     helps = [
         f"{command.name}: {text}"
-        for module in (cli.configs, cli.gallery, cli.jobs, cli.run)
+        for module in (configs, gallery, jobs, run)
         for command in vars(module).values()
         if isinstance(command, click.Command)
         for text in (command.help, *(getattr(one, "help", "") for one in command.params))

@@ -14,15 +14,19 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import redis
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from limits.strategies import FixedWindowRateLimiter
 
-from ..core import redis_client
+from ..core import extras, redis_client
 from . import audit_log
+
+if TYPE_CHECKING:
+    import redis
+else:
+    redis = extras.Later("redis")
 
 log = logging.getLogger(__name__)
 

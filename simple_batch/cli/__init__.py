@@ -1,37 +1,29 @@
-"""The flask commands (docs/commands.md). stdout carries data only, words go to stderr."""
+"""The flask commands and the program simple-batch (docs/commands.md). stdout carries data only, words go
+to stderr."""
 
-from flask import Flask
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from . import (
-    access,
-    configs,
-    copy_db,
-    deletion,
-    demo,
-    export,
-    gallery,
-    jobs,
-    maintenance,
-    run,
-    templates,
-    users,
+if TYPE_CHECKING:  # the help of the program needs no Flask
+    from flask import Flask
+
+_WITH_COMMANDS = (
+    "configs",
+    "gallery",
+    "templates",
+    "jobs",
+    "deletion",
+    "run",
+    "export",
+    "demo",
+    "access",
+    "maintenance",
+    "copy_db",
+    "users",
 )
 
 
-def register(app: Flask) -> None:
-    for module in (
-        configs,
-        gallery,
-        templates,
-        jobs,
-        deletion,
-        run,
-        export,
-        demo,
-        access,
-        maintenance,
-        copy_db,
-        users,
-    ):
-        for command in module.COMMANDS:
+def register(app: "Flask") -> None:
+    for name in _WITH_COMMANDS:
+        for command in import_module(f".{name}", __name__).COMMANDS:
             app.cli.add_command(command)

@@ -1,23 +1,22 @@
 """What all commands share: exit codes, error messages on stderr, data on stdout."""
 
-import contextlib
 import functools
 import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 
 import click
 import peewee
-from flask.cli import with_appcontext
 
 from ..core.domain import Fault
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
 from ..store.database import connected, is_locked, is_transient
+from .manner import in_words_of_program
 
 
 class ExitStatus(IntEnum):
@@ -45,50 +44,87 @@ class _Price(click.ParamType):
 PRICE = _Price()
 
 
+class FlaskCommand(click.Command):
+    """A flask command, which the verbs of the program reuse (adapted.py)."""
+
+    function: Callable
+    on_database: bool
+
+
 def command(name: str, on_database: bool = True):
     """Decorator of a flask command. It opens the database (unless switched off) and exits with an
     ExitStatus, which the function may return."""
 
-    def decorate(function):
-        @functools.wraps(function)
-        def run(*args, **kwargs):
-            try:
-                with connected() if on_database else contextlib.nullcontext():
-                    status = function(*args, **kwargs)
-            except UploadRejected as error:
-                say(f"Error: {error}")
-                for fault in error.faults:
-                    say(f"  {fault}")
-                    for line in excerpt_lines(fault):
-                        say(line)
-                if error.fault_count > len(error.faults) > 0:
-                    say(f"  and {error.fault_count - len(error.faults):,} more")
-                status = ExitStatus.ERROR
-            except SimpleBatchError as error:
-                say(f"Error: {error}")
-                status = error.exit_code
-            except peewee.PeeweeException as error:
-                if is_locked(error):
-                    say(
-                        "Error: another process holds the database: try again when it has finished."
-                    )
-                elif is_transient(error):
-                    say(f"Error: the database cannot be reached at the moment ({error})")
-                else:
-                    raise
-                status = ExitStatus.CONFIGURATION
-            except BrokenPipeError:
-                # the reader of our output has seen enough; do not complain again at exit
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                status = ExitStatus.DONE
-            except (KeyboardInterrupt, click.Abort):
-                say("Interrupted.")
-                status = ExitStatus.INTERRUPTED
-            sys.exit(int(status or ExitStatus.DONE))
-
-        return click.command(name)(with_appcontext(run))
+    def decorate(function: Callable) -> FlaskCommand:
+        opened = on_open_database(function) if on_database else function
+        made = click.command(name, cls=FlaskCommand)(_in_app(exiting(opened)))
+        made.function, made.on_database = function, on_database
+        return made
 
     return decorate
+
+
+def on_open_database(function: Callable) -> Callable:
+    """The function, called with the database open."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        with connected():
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _in_app(function: Callable) -> Callable:
+    """The function within the context of the Flask app, for which Flask is loaded when it is called."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        from flask.cli import with_appcontext
+
+        return with_appcontext(function)(*args, **kwargs)
+
+    return run
+
+
+def exiting(function: Callable) -> Callable:
+    """The function, after which the process exits with the ExitStatus that it returns, or with that of
+    its error, which is said."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        try:
+            status = function(*args, **kwargs)
+        except UploadRejected as error:
+            say(f"Error: {error}")
+            for fault in error.faults:
+                say(f"  {fault}")
+                for line in excerpt_lines(fault):
+                    say(line)
+            if error.fault_count > len(error.faults) > 0:
+                say(f"  and {error.fault_count - len(error.faults):,} more")
+            status = ExitStatus.ERROR
+        except SimpleBatchError as error:
+            say(f"Error: {error}")
+            status = error.exit_code
+        except peewee.PeeweeException as error:
+            if is_locked(error):
+                say("Error: another process holds the database: try again when it has finished.")
+            elif is_transient(error):
+                say(f"Error: the database cannot be reached at the moment ({error})")
+            else:
+                raise
+            status = ExitStatus.CONFIGURATION
+        except BrokenPipeError:
+            # the reader of our output has seen enough; do not complain again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = ExitStatus.DONE
+        except (KeyboardInterrupt, click.Abort):
+            say("Interrupted.")
+            status = ExitStatus.INTERRUPTED
+        sys.exit(int(status or ExitStatus.DONE))
+
+    return run
 
 
 def counted(count: int, noun: str) -> str:
@@ -106,7 +142,7 @@ def excerpt_lines(fault: Fault) -> list[str]:
 
 def say(text: str) -> None:
     """Print a message to stderr."""
-    click.echo(shown(text), err=True)
+    click.echo(shown(in_words_of_program(text)), err=True)
 
 
 def put(text: str) -> None:
@@ -157,6 +193,7 @@ def patched() -> bool:
 
 def run_patched() -> None:
     """Restart this command in a process patched by gevent. Does not return."""
+    # the program simple-batch has patched itself
     code = "from gevent import monkey; monkey.patch_all(); from flask.cli import main; main()"
     arguments = [sys.executable, "-c", code, *sys.argv[1:]]
     if os.name == "nt":

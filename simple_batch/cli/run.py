@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import click
 import gevent
-from flask import current_app
 
+from ..core import context
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput
 from ..services import jobs, lifecycle
@@ -46,7 +46,7 @@ def run_job(job, config, output, **fields):
 def run_here(job_id: int, fail_on: Iterable[str] | None = None) -> ExitStatus:
     """Run one job in this process, or follow it where another process runs the jobs; for ``fail_on``
     see ``follow``."""
-    services = current_app.extensions["simple_batch"]
+    services = lifecycle.Services(context.settings())
     where = services.start(only=job_id)
     if where == "elsewhere":
         say("The job runs in the server or the workers of this database.")

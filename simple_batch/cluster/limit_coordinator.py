@@ -33,7 +33,7 @@ LOOK_S = 0.03  # between two looks whether an exchange is due
 RETRY_S = 0.3
 LISTEN_S = 10.0
 TIMEOUT_S = 2.0
-_SCRIPT = (Path(__file__).parent / "limit_coordinator.lua").read_text()
+_SCRIPT = (Path(__file__).parent / "limit_coordinator.lua").read_text("utf-8")
 
 
 class LimitCoordinator:

@@ -32,6 +32,12 @@ class SettingsError(SimpleBatchError):
     exit_code = 4
 
 
+class MissingPackage(SimpleBatchError):
+    """A package of an extra is not installed (core/extras.py)."""
+
+    exit_code = 4
+
+
 class NotFound(SimpleBatchError):
     """No such job, config, request or file."""
 

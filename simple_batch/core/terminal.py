@@ -7,12 +7,32 @@ marks of Unicode (UAX #9) show letters in another order than they stand in. They
 
 import codecs
 import io
+import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 
 _MARKS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff"
 _IN_TEXT = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_MARKS}]")  # line ends and tabs are left
 _IN_LINE = re.compile(f"[\x00-\x1f\x7f-\x9f{_MARKS}]")
+
+
+def tolerate_encodings() -> None:
+    """Let no character fail that the encoding of a stream lacks, as the code pages of Windows lack most:
+    it comes out escaped. What is redirected into a file or a pipe there is UTF-8, so that it stays whole,
+    unless PYTHONIOENCODING says otherwise."""
+    redirected = "PYTHONIOENCODING" not in os.environ and os.name == "nt"
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or _is_utf8(stream.encoding):
+            continue
+        if redirected and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        else:
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == "utf-8"
 
 
 def shown(text: str) -> str:

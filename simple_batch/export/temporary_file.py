@@ -2,7 +2,6 @@
 removed, also after a download that breaks off."""
 
 import contextlib
-import importlib
 import shutil
 import sys
 import tempfile
@@ -10,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..core import context
-from ..core.errors import SimpleBatchError
+from ..core import context, extras
+from ..core.errors import MissingPackage, SimpleBatchError
 from ..core.messages import translatable
 
 _PIECE = 1 << 18
@@ -38,18 +37,11 @@ def run_in_thread(function: Callable, *args):
 
 
 def import_lazily(module: str):
-    """A library that only some formats need. Raises SimpleBatchError where it is missing."""
+    """A library that only some formats need. Raises MissingPackage where it is not installed."""
     try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise SimpleBatchError(
-            translatable(
-                "This format needs %(module)s, which cannot be loaded here (%(error)s). "
-                "Install it with “pip install -r requirements.txt”, or use CSV.",
-                module=module.split(".")[0],
-                error=error,
-            )
-        ) from None
+        return extras.load(module)
+    except MissingPackage as error:
+        raise MissingPackage(translatable("%(problem)s. Or use CSV.", problem=error.text)) from None
 
 
 def _pieces(write: Callable[[Path], None]) -> Iterator[bytes]:

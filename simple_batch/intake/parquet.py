@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from ..core import extras
 from ..core.domain import Fault
-from ..core.errors import UploadRejected
+from ..core.errors import MissingPackage, UploadRejected
 from ..core.messages import Message, translatable
 from ..core.settings import Settings
 from ..core.stored_messages import LEFT_OUT_BYTES, LEFT_OUT_PANDAS_INDEX, LEFT_OUT_UNNAMED
@@ -42,9 +43,7 @@ class Parquet:
     def __init__(self, file: BinaryIO, settings: Settings):
         self._longest = settings.MAX_REQUEST_BYTES
         with _in_words():
-            import pyarrow
-            from pyarrow import parquet
-
+            pyarrow, parquet = extras.load("pyarrow"), extras.load("pyarrow.parquet")
             self._arrow = pyarrow
             file.seek(0)
             metadata = parquet.read_metadata(file)
@@ -280,13 +279,9 @@ def _in_words() -> Iterator[None]:
         yield
     except UploadRejected:
         raise
-    except ImportError as error:
+    except MissingPackage as error:
         raise UploadRejected(
-            translatable(
-                "Parquet files need pyarrow, which cannot be loaded here (%(error)s): install "
-                "it by “pip install -r requirements.txt”, or save the table as CSV.",
-                error=error,
-            )
+            translatable("%(problem)s. Or save the table as CSV.", problem=error.text)
         ) from None
     except Exception as error:  # pyarrow raises ArrowException, OSError, ValueError, KeyError, …
         why = of_parquet(error)

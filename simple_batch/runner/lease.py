@@ -3,12 +3,17 @@
 import contextlib
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psycopg
-
+from ..core import extras
 from ..core.errors import DatabaseError
 from ..store import locks
 from ..store.database import RUNNER_LOCK, is_server, sqlite_path
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = extras.Later("psycopg")
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 from ..core.domain import FINAL_STATUSES
 from ..core.errors import Conflict
+from ..core.home import resource
 from ..core.messages import translatable
-from ..core.settings import PROJECT_ROOT
 from ..store.models import ApiConfig, Job
 from . import configs, demo_endpoint, job_creation, jobs, lifecycle, uploads, validation
 
 log = logging.getLogger(__name__)
 
-QUESTIONS = PROJECT_ROOT / "examples" / "questions.jsonl"
+QUESTIONS = resource("examples", "questions.jsonl")
 REQUESTS = 640
 FAIL = 0.05  # share of calls
 ALIAS = "demo"

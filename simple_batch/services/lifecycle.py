@@ -8,12 +8,14 @@ from ..core import (
     address_policy,
     context,
     events,
+    extras,
     file_permissions,
     log,
     loop_lag,
     memory,
     redaction,
     settings,
+    terminal,
 )
 from ..core.errors import SettingsError
 from ..core.redis_client import password_of
@@ -46,6 +48,7 @@ _runner: Runner | None = None
 def prepare(with_database: bool = True, **overrides) -> Settings:
     """Load the settings, ``overrides`` over them, and set this process up by them. Raises
     SettingsError or DatabaseError with the remedy."""
+    terminal.tolerate_encodings()
     loaded = settings.load(**overrides)
     set_up(loaded, with_database)
     return loaded
@@ -87,6 +90,7 @@ def message_queue(loaded: Settings):
     """What joins the live feeds of several web processes, on the Redis they share; None without."""
     if not loaded.REDIS_URL:
         return None
+    extras.load("redis")
     from ..cluster.message_queue import MessageQueue  # loaded only where several processes serve
 
     return MessageQueue(loaded.REDIS_URL)

@@ -192,7 +192,7 @@ def _damaged(path: Path, reason: str) -> DatabaseError:
 
 def _open_server(url: str, connections: int, unfinished: bool) -> list[str]:
     try:
-        database.initialize(backends.postgres(url, connections))
+        database.initialize(backends.server_backend().postgres(url, connections))
         with connected():
             _suits()
             database.execute_sql("SELECT pg_advisory_lock(?)", (_MIGRATING,))

@@ -83,7 +83,7 @@ class Identity:
     def _opened(self) -> list[int]:
         found = []
         for path, inode in self._files:
-            found.append(os.open(path, os.O_RDONLY | _BINARY | os.O_CLOEXEC))
+            found.append(os.open(path, os.O_RDONLY | _BINARY))
             if inode is None or _inode_of(os.fstat(found[-1])) != inode:
                 raise OSError(f"{path} was exchanged while it was opened")
         return found

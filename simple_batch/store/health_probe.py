@@ -3,12 +3,18 @@
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import psycopg
 
+from ..core import extras
 from . import backends
 from .database import MIGRATIONS
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = extras.Later("psycopg")
 
 LOCK_TIMEOUT_S = 1.0  # a lock that lasts longer counts as held by another process
 
@@ -40,7 +46,7 @@ def probe(path: Path) -> Found:
 def probe_server(url: str) -> Found:
     """The same on a server, which a greenlet can wait for."""
     try:
-        parameters = backends.connection_parameters(url)
+        parameters = backends.server_backend().connection_parameters(url)
         with psycopg.connect(**parameters, autocommit=True) as connection:
             connection.execute("SELECT id FROM job LIMIT 1").fetchone()
             write = None
@@ -64,7 +70,7 @@ def _written(connection: sqlite3.Connection) -> str | None:
     return None
 
 
-def _behind(connection: sqlite3.Connection | psycopg.Connection) -> str | None:
+def _behind(connection: "sqlite3.Connection | psycopg.Connection") -> str | None:
     applied = {row[0] for row in connection.execute("SELECT name FROM schema_migration")}
     known = {file.stem for file in MIGRATIONS.glob("*.py")}
     if applied - known:

@@ -10,12 +10,18 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import psycopg
 
+from ..core import extras
 from . import backends
 from .models import database
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = extras.Later("psycopg")
 
 if sys.platform == "win32":
     import msvcrt
@@ -86,10 +92,10 @@ _NOTICE = (
 )
 
 
-def acquire_on_server(url: str, number: int) -> psycopg.Connection | None:
+def acquire_on_server(url: str, number: int) -> "psycopg.Connection | None":
     """Take the lock; returns the connection that holds it, or None where another has it. Raises
     psycopg.Error where the server cannot be reached."""
-    parameters = backends.connection_parameters(url)
+    parameters = backends.server_backend().connection_parameters(url)
     connection = psycopg.connect(**parameters, autocommit=True)
     try:
         row = connection.execute(_TRY, (number,)).fetchone()
@@ -103,7 +109,7 @@ def acquire_on_server(url: str, number: int) -> psycopg.Connection | None:
     return None
 
 
-def set_holder(connection: psycopg.Connection, name: str) -> None:
+def set_holder(connection: "psycopg.Connection", name: str) -> None:
     """Store the name of the lock's holder with its connection."""
     connection.execute("SELECT set_config('application_name', %s, false)", (name,))
 
@@ -115,7 +121,7 @@ def revoke(number: int, names: list[str]) -> bool:
     return bool(rows)
 
 
-def still_held(connection: psycopg.Connection) -> bool:
+def still_held(connection: "psycopg.Connection") -> bool:
     """Whether the connection is alive, and the lock with it."""
     try:
         connection.execute("SELECT 1")

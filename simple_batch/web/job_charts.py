@@ -10,8 +10,8 @@ from flask_babel import lazy_gettext as _
 
 from .. import export, insight
 from ..core.errors import InvalidInput, NotFound
+from ..core.home import resource
 from ..core.messages import translatable
-from ..core.settings import PROJECT_ROOT
 from ..insight.charts import Charts
 from ..insight.summary import iso
 from ..services import job_options
@@ -157,7 +157,7 @@ def _drawn(found: Charts) -> dict:
 
 def _static(name: str) -> str:
     """A static file to be inlined into a page, where nothing in it may end the element."""
-    text = (PROJECT_ROOT / "static" / name).read_text("utf-8")
+    text = resource("static", name).read_text("utf-8")
     return text.replace("</script", "<\\/script")
 
 

@@ -17,8 +17,8 @@ from ..core.errors import (
     SimpleBatchError,
     UploadRejected,
 )
+from ..core.home import resource
 from ..core.request_input import with_large_field
-from ..core.settings import PROJECT_ROOT
 from ..intake import Reading, Template
 from ..services import (
     batch_offers,
@@ -48,7 +48,7 @@ from .template_forms import TemplateForm
 blueprint = Blueprint("new_job", __name__, url_prefix="/jobs/new")
 blueprint.before_request(new_draft.led)
 
-EXAMPLES = PROJECT_ROOT / "examples"
+EXAMPLES = resource("examples")
 PASTED = "pasted"
 _PASSED_ON = ("workbench", "template", "template_version")  # by the form of the data
 SAMPLES = ("questions.jsonl", "questions.csv", "chat.json", "messages.json", "openai_batch.jsonl")

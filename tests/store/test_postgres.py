@@ -12,7 +12,7 @@ from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import Prices, Request, RequestResult, RequestStatus
 from simple_batch.core.errors import DatabaseError
 from simple_batch.runner.lease import ServerLease
-from simple_batch.store import backends, dialect, models, requeue, results, search
+from simple_batch.store import dialect, models, postgres_backend, requeue, results, search
 from simple_batch.store import jobs as job_rows
 from simple_batch.store import requests as request_rows
 from simple_batch.store.database import (
@@ -115,7 +115,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_models():
     close_database()
     assert open_database(migrated) == []
     close_database()
-    database.initialize(backends.postgres(modelled, 2))
+    database.initialize(postgres_backend.postgres(modelled, 2))
     with connected():
         database.create_tables(models.ALL)
         expected = tables()

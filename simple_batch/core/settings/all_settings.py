@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from ..home import RESOURCES
 from .declaration import setting
 
-PROJECT_ROOT = Path(__file__).resolve().parents[3]
+PROJECT_ROOT = RESOURCES  # in a checkout
 MIB = 1024 * 1024
 
 
@@ -16,7 +17,9 @@ class Settings:
     (tools/generated_docs.py)."""
 
     INSTANCE_PATH: str = setting(
-        str(PROJECT_ROOT / "instance"), "folder of the database, keys and uploads"
+        str(PROJECT_ROOT / "instance"),
+        "folder of the database, keys and uploads; SIMPLE_BATCH_HOME wins over it, and without both an "
+        "installed program uses the user's data folder ([where](installation.md#where-data-lives))",
     )
     DATABASE_URL: str = setting(
         "",
@@ -411,7 +414,10 @@ class Settings:
         "the server applies these rules automatically; no: only on request (flask clean, the "
         "page *Storage*)",
     )
-    EXPORT_DIR: str = setting(str(PROJECT_ROOT / "exports"), "folder for the exports of the demo")
+    EXPORT_DIR: str = setting(
+        str(PROJECT_ROOT / "exports"),
+        "folder for the exports of the demo; of an installed program: below the instance folder",
+    )
 
     BACKUP_EVERY_HOURS: float = setting(
         0.0,
@@ -439,7 +445,8 @@ class Settings:
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
     LOG_DIR: str = setting(
-        str(PROJECT_ROOT / "logs"), "folder of the log files; empty: console only"
+        str(PROJECT_ROOT / "logs"),
+        "folder of the log files; of an installed program: below the instance folder; empty: console only",
     )
     LOG_MAX_BYTES: int = setting(
         10 * MIB, "a log file is rotated at this size", "bytes", 1024, 1 << 40

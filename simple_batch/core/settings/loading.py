@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from .. import home
 from ..address_policy import AddressPolicy
 from ..errors import SettingsError
 from . import settings_file
-from .all_settings import PROJECT_ROOT, Settings
+from .all_settings import Settings
 from .declaration import Declaration, Value, declarations
 
 ENV_PREFIX = "SIMPLE_BATCH_"
@@ -30,11 +31,8 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
     Raises SettingsError naming the setting, where its value came from and what
     is allowed.
     """
-    instance = Path(
-        overrides.get("INSTANCE_PATH")
-        or environ.get(ENV_PREFIX + "INSTANCE_PATH")
-        or PROJECT_ROOT / "instance"
-    ).absolute()
+    given = overrides.get("INSTANCE_PATH")
+    instance = Path(given).absolute() if given else home.chosen(environ=environ)
     _check_folder(instance)
     path = instance / "settings.toml"
     from_file = settings_file.read(path, set(_DECLARED))
@@ -54,7 +52,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
             values[name] = declared.value_of(from_file[name], str(path))
     values["given"] = frozenset(values)
     values["INSTANCE_PATH"] = str(instance)
-    _derive(values)
+    _derive(values, home.outputs(instance, environ))
     loaded = Settings(**values)
     _check(loaded)
     return loaded
@@ -66,6 +64,8 @@ def misspelt(environ: Iterable[str] = os.environ) -> list[tuple[str, str]]:
     for variable in environ:
         name = variable.removeprefix(ENV_PREFIX)
         plain = name.removesuffix("_FILE")
+        if variable == home.HOME:
+            continue
         if variable.startswith(ENV_PREFIX) and plain not in _DECLARED:
             close = settings_file.meant(plain, _DECLARED)
             if close:
@@ -90,8 +90,10 @@ def _content(variable: str, path: str) -> str:
         raise SettingsError(f"{variable}_FILE: {path} cannot be read: {error}.") from error
 
 
-def _derive(values: dict[str, Any]) -> None:
-    """Add the defaults that depend on other settings."""
+def _derive(values: dict[str, Any], outputs: Path) -> None:
+    """Add the defaults that depend on other settings, and on where the program is installed."""
+    values.setdefault("LOG_DIR", str(outputs / "logs"))
+    values.setdefault("EXPORT_DIR", str(outputs / "exports"))
     longest_answer = values.get("MAX_ANSWER_BYTES", Settings.MAX_ANSWER_BYTES)
     values.setdefault("MAX_ANSWERS_BYTES", max(longest_answer, Settings.MAX_ANSWERS_BYTES))
     if values.get("ENGINE") == "celery":  # several write: fewer and larger commits

@@ -10,15 +10,20 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import peewee
-import psycopg
 
+from ...core import extras
 from ...core.errors import Conflict, DatabaseError
 from .. import backends
 from ..database import UNFINISHED, is_server, redacted_url, sqlite_path
 from ..models import ALL
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = extras.Later("psycopg")
 
 # State of the text indexes and sort keys, which are rebuilt, and rows that only live workers have.
 _NOT_COPIED = frozenset(
@@ -86,7 +91,7 @@ def connect(url: str) -> "Endpoint":
 
 def password_of(url: str) -> str:
     """Of a server's URL; empty where it has none. Raises ValueError, without the URL in it."""
-    return backends.connection_parameters(url).get("password", "")
+    return backends.server_backend().connection_parameters(url).get("password", "")
 
 
 @contextlib.contextmanager
@@ -106,7 +111,7 @@ def database_errors(url: str):
 class Endpoint(ABC):
     """A database that rows are copied from or to."""
 
-    _connection: sqlite3.Connection | psycopg.Connection
+    _connection: "sqlite3.Connection | psycopg.Connection"
 
     def __init__(self, url: str):
         self.url = url
@@ -183,7 +188,7 @@ class Endpoint(ABC):
         row = self._first(query)
         return None if row is None else row[0]
 
-    def _run(self, query: str) -> sqlite3.Cursor | psycopg.Cursor:
+    def _run(self, query: str) -> "sqlite3.Cursor | psycopg.Cursor":
         return self._connection.execute(query)
 
     def close(self) -> None:
@@ -269,11 +274,13 @@ def _with_booleans(rows: Iterable[tuple], table: Table) -> Iterator[tuple]:
 class ServerEndpoint(Endpoint):
     """A PostgreSQL database."""
 
-    _connection: psycopg.Connection
+    _connection: "psycopg.Connection"
 
     def __init__(self, url: str):
         super().__init__(url)
-        self._connection = psycopg.connect(**backends.connection_parameters(url), autocommit=True)
+        self._connection = psycopg.connect(
+            **backends.server_backend().connection_parameters(url), autocommit=True
+        )
 
     def reading(self, tables: list[Table]) -> None:
         names = ", ".join(f'"{table.name}"' for table in tables)

@@ -1,0 +1,32 @@
+"""How this process speaks as a command: as ``flask`` or as ``simple-batch``, how much, and in which form."""
+
+import re
+from dataclasses import dataclass, field
+
+from .verb_table import VERBS
+
+_FLASK_COMMANDS = {verb.flask: verb.name for verb in VERBS}
+_NAMED = re.compile(
+    r"\bflask (" + "|".join(sorted(_FLASK_COMMANDS, key=len, reverse=True)) + r")\b"
+)
+
+
+@dataclass
+class Manner:
+    as_program: bool = False  # simple-batch, not flask
+    quiet: bool = False  # only data and errors
+    progress: bool = True
+    collects: bool = False  # messages become the JSON object that the command prints
+    messages: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+
+
+current = Manner()
+
+
+def in_words_of_program(text: str) -> str:
+    """A text with the commands that it names, as the program that runs has them."""
+    if not current.as_program:
+        return text
+    named = _NAMED.sub(lambda found: f"simple-batch {_FLASK_COMMANDS[found[1]]}", text)
+    return named.replace("python run.py", "simple-batch serve")
