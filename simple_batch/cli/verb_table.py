@@ -85,8 +85,11 @@ SECTIONS = (
         ),
     ),
     Section(
-        "Data",
+        "Data and shell",
         (
+            Verb(
+                "completion", "completion.completion", "Print the script that completes in a shell."
+            ),
             Verb("backup make", "maintenance.backup_db", "Back the database up."),
             Verb("backup restore", "maintenance.restore_db", "Replace the database with a backup."),
             Verb("db copy", "copy_db.copy_db", "Copy all rows into another database."),
@@ -105,4 +108,4 @@ GROUPS = {
     "db": "Copy, clean and re-encrypt the database.",
 }
 VERBS = tuple(verb for section in SECTIONS for verb in section.verbs)
-WITHOUT_DATABASE = frozenset({"serve", "doctor", "api providers", "backup restore"})
+WITHOUT_DATABASE = frozenset({"serve", "doctor", "completion", "api providers", "backup restore"})
