@@ -78,15 +78,21 @@ def _interrupted_here():
 
 
 def _wanted(job: str, config: str | None, fields: dict) -> int:
-    images, confirmed = fields.pop("images"), fields.pop("yes")
     if not job.isdigit():
         if not config:
             raise click.UsageError("Give --config with a FILE.")
+        images, confirmed = fields.pop("images"), fields.pop("yes")
         created = create(job, new_job(config, **fields), images, confirmed)
         say(f"Job {created.id} “{created.name}”: {counted(created.total, 'request')}.")
         return created.id
-    others = (value for name, value in fields.items() if name != "fail_on")
-    if config or images or any(map(given, others)):
+    return to_run(job, config, fields)
+
+
+def to_run(job: str, config: str | None, fields: dict) -> int:
+    """The id of an existing job. Raises InvalidInput where options are given that it has already,
+    NotFound, Conflict."""
+    others = (value for name, value in fields.items() if name not in ("fail_on", "yes"))
+    if config or any(map(given, others)):
         raise InvalidInput(
             "An existing job keeps its connection and settings: leave the options out, less --fail-on."
         )

@@ -26,7 +26,9 @@ SECTIONS = (
         (
             Verb("serve", "serving.serve", "Open the pages in a browser, and run jobs.", True),
             Verb("demo", "demo.demo", "Try it: a job of example questions, no key needed.", True),
-            Verb("run", "run.run_job", "Send a file of prompts, and wait for the answers.", True),
+            Verb(
+                "run", "run_verb.run_job", "Send a file of prompts, and wait for the answers.", True
+            ),
             # Verb("doctor", "doctor.doctor", "Check this installation, and say what to do.", True),
         ),
     ),
