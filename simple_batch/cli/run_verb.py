@@ -59,16 +59,31 @@ def run_job(job, config, sample, limit, dry_run, output, as_json, images, yes, *
         return _estimated(job, new, part, bool(sample), as_json)
     if not part:
         return _sent(_created(job, new, images, yes), output, as_json, fields)
-    with _part_of(job, new, part, bool(sample)) as subset:
-        made = _create(subset.data, subset.name, new, Path(images or Path(job).parent), yes)
-        more = subset.total - subset.rows
+    of_part = msgspec.structs.replace(new)
+    with _part_of(job, of_part, part, bool(sample)) as subset:
+        beside = None if job == "-" else Path(job).parent
+        folder = Path(images) if images else beside
+        made = _create(subset.data, subset.name, of_part, folder, yes)
     status = _sent(made, output, as_json, fields)
-    if more:
-        kind = "a random sample" if sample else "the first rows"
-        say(
-            f"These were {kind}: {subset.rows:,} of {subset.total:,}. To send all, leave the option out."
-        )
+    if subset.rows < subset.total and status in _ENDED:
+        _say_rest(made.id, subset, bool(sample))
+        if sample and job != "-" and sys.stdin.isatty() and _goes_on(subset.total):
+            return _sent(_created(job, new, images, yes), output, as_json, fields)
     return status
+
+
+def _say_rest(job_id: int, subset: row_subset.Subset, sample: bool) -> None:
+    kind = "a random sample" if sample else "the first rows"
+    say(f"These were {kind}: {subset.rows:,} of {subset.total:,}.")
+    cost = summary(job_id)["cost"]
+    if sample and cost["amount"]:
+        whole = cost["amount"] / subset.rows * subset.total
+        say(f"All would cost about {whole:.2g} {cost['currency']}.")
+    say("To send all, leave the option out.")
+
+
+def _goes_on(total: int) -> bool:
+    return click.confirm(f"Send all {total:,} rows now?", err=True)
 
 
 def _check_output(output: str | None, as_json: bool) -> None:
