@@ -30,9 +30,11 @@ def of_error(error: SimpleBatchError) -> str:
         return (
             "Look at the connections: simple-batch api ls, and test one: simple-batch api test NAME"
         )
+    context = click.get_current_context(silent=True)
     if isinstance(error, SettingsError | DatabaseError):
+        if context is not None and context.info_name == "doctor":
+            return ""
         return "Look for the cause: simple-batch doctor"
     if isinstance(error, UploadRejected):
         return ""
-    context = click.get_current_context(silent=True)
     return f"Help: {context.command_path} --help" if context is not None else ""

@@ -52,7 +52,13 @@ def _bar(job_id: int, shown: insight.Progress) -> Table:
     share = f"{done / total:4.0%}" if total else ""
     row.add_row(
         f"job {job_id}",
-        ProgressBar(total=max(1, total), completed=done, width=_BAR),
+        ProgressBar(
+            total=max(1, total),
+            completed=done,
+            width=_BAR,
+            complete_style="cyan",
+            finished_style="green",
+        ),
         share,
         f"{done:,} of {total:,}",
     )

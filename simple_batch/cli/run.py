@@ -11,6 +11,7 @@ from ..core import context
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput
 from ..services import jobs, lifecycle
+from . import manner
 from .base import ExitStatus, command, counted, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow
@@ -59,7 +60,8 @@ def run_here(job_id: int, fail_on: Iterable[str] | None = None) -> ExitStatus:
             return follow(job_id, fail_on=fail_on)
     except KeyboardInterrupt:
         if where == "here":
-            say(f"Stopping; calls in flight finish. To continue: flask run-job {job_id}")
+            again = "Ctrl-C again stops now. " if manner.current.as_program else ""
+            say(f"Stopping; calls in flight finish. {again}To continue: flask run-job {job_id}")
         raise
     finally:
         services.stop()

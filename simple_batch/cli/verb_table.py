@@ -29,7 +29,7 @@ SECTIONS = (
             Verb(
                 "run", "run_verb.run_job", "Send a file of prompts, and wait for the answers.", True
             ),
-            # Verb("doctor", "doctor.doctor", "Check this installation, and say what to do.", True),
+            Verb("doctor", "doctor.doctor", "Check this installation, and say what to do.", True),
         ),
     ),
     Section(
@@ -38,7 +38,7 @@ SECTIONS = (
             Verb("ls", "jobs.list_jobs", "List jobs, newest first."),
             Verb("show", "jobs.show_job", "Show the figures of a job."),
             Verb("watch", "run.watch_job", "Follow a job that runs elsewhere."),
-            # Verb("logs", "logs.logs", "Show what happened to a job, and its failures."),
+            Verb("logs", "logs.logs", "Show what happened to a job, and its failures."),
             Verb("pause", "jobs.pause_job", "Pause a job: no new calls."),
             Verb("resume", "jobs.resume_job", "Resume a paused job."),
             Verb("cancel", "jobs.cancel_job", "Cancel a job; finished answers are kept."),
