@@ -70,7 +70,7 @@ def get(id_or_name: int | str) -> User:
     wanted = User.id == id_or_name if by_id else User.name == _folded(str(id_or_name))
     user = User.get_or_none(wanted)
     if user is None:
-        raise NotFound(translatable("There is no user %(given)r.", given=id_or_name))
+        raise NotFound(translatable("There is no user %(given)r.", given=id_or_name), "user")
     return user
 
 

@@ -16,7 +16,7 @@ from ..core.domain import Fault
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
 from ..store.database import connected, is_locked, is_transient
-from .manner import in_words_of_program
+from . import fitting_table, help_lines, manner
 
 
 class ExitStatus(IntEnum):
@@ -96,22 +96,25 @@ def exiting(function: Callable) -> Callable:
         try:
             status = function(*args, **kwargs)
         except UploadRejected as error:
-            say(f"Error: {error}")
+            complain(f"Error: {error}")
             for fault in error.faults:
-                say(f"  {fault}")
+                complain(f"  {fault}")
                 for line in excerpt_lines(fault):
-                    say(line)
+                    complain(line)
             if error.fault_count > len(error.faults) > 0:
-                say(f"  and {error.fault_count - len(error.faults):,} more")
+                complain(f"  and {error.fault_count - len(error.faults):,} more")
             status = ExitStatus.ERROR
         except SimpleBatchError as error:
-            say(f"Error: {error}")
+            complain(f"Error: {error}")
+            suggest(error)
             status = error.exit_code
         except peewee.PeeweeException as error:
             if is_locked(error):
-                say("Error: another process holds the database: try again when it has finished.")
+                complain(
+                    "Error: another process holds the database: try again when it has finished."
+                )
             elif is_transient(error):
-                say(f"Error: the database cannot be reached at the moment ({error})")
+                complain(f"Error: the database cannot be reached at the moment ({error})")
             else:
                 raise
             status = ExitStatus.CONFIGURATION
@@ -120,7 +123,7 @@ def exiting(function: Callable) -> Callable:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = ExitStatus.DONE
         except (KeyboardInterrupt, click.Abort):
-            say("Interrupted.")
+            complain("Interrupted.")
             status = ExitStatus.INTERRUPTED
         sys.exit(int(status or ExitStatus.DONE))
 
@@ -141,13 +144,32 @@ def excerpt_lines(fault: Fault) -> list[str]:
 
 
 def say(text: str) -> None:
-    """Print a message to stderr."""
-    click.echo(shown(in_words_of_program(text)), err=True)
+    """Print a message to stderr, unless the command is to be quiet."""
+    if manner.current.collects:
+        manner.current.messages.append(manner.in_words_of_program(text))
+    elif not manner.current.quiet:
+        complain(text)
+
+
+def complain(text: str) -> None:
+    """Print a message to stderr in any case."""
+    click.echo(shown(manner.in_words_of_program(text)), err=True)
+
+
+def suggest(error: SimpleBatchError) -> None:
+    """Name the command that helps, where the program runs."""
+    if manner.current.as_program:
+        line = help_lines.of_error(error)
+        if line:
+            complain(line)
 
 
 def put(text: str) -> None:
     """Print data to stdout, unchanged unless that is a terminal."""
-    click.echo(shown(text) if sys.stdout.isatty() else text)
+    if manner.current.collects:
+        manner.current.data.append(text)
+    else:
+        click.echo(shown(text) if sys.stdout.isatty() else text)
 
 
 def put_json(data) -> None:
@@ -160,8 +182,15 @@ def put_json_text(text: str) -> None:
 
 
 def put_table(header: list[str], rows: list[list]) -> None:
-    """Print aligned columns, separated so that cut and awk can split them."""
-    for line in table(header, rows):
+    """Print aligned columns, separated so that cut and awk can split them. The program makes them fit the
+    terminal."""
+    if manner.current.as_program and sys.stdout.isatty():
+        lines = fitting_table.lines(
+            header, [["" if it is None else str(it) for it in row] for row in rows]
+        )
+    else:
+        lines = table(header, rows)
+    for line in lines:
         put(line)
 
 

@@ -55,14 +55,14 @@ def export_job(job_id, output, form, only, outcome, raw_cells, with_ratings):
         if form in export.BINARY and sys.stdout.isatty():
             raise InvalidInput(f"{form} is not for a terminal: write it to a file (-o FILE).")
         pieces = export.export(job_id, form, only, wanted, raw_cells, with_ratings=with_ratings)
-        _write_out(pieces, form)
+        write_out(pieces, form)
         return
     output = output or export.filename(job, form, outcome or only)
     write_file(job_id, output, form, only, wanted, raw_cells, with_ratings)
     say(f"Wrote {output}")
 
 
-def _write_out(pieces: Iterable[bytes], form: str) -> None:
+def write_out(pieces: Iterable[bytes], form: str) -> None:
     """Write to standard output unchanged; on a terminal, escape control characters."""
     if sys.stdout.isatty():
         for text in shown_pieces(pieces, is_json=form != "csv"):

@@ -11,6 +11,7 @@ from ..core.domain import FINAL_STATUSES, JobStatus
 from ..insight.parts import PartSums
 from ..services import adjusted_parameters, jobs
 from ..store import jobs as job_rows
+from . import manner
 from .base import ExitStatus, counted, say
 from .ending import end_completed
 
@@ -23,29 +24,46 @@ def follow(
 ) -> ExitStatus:
     """Show a job's progress on stderr until it ends or is paused. Returns its ExitStatus; ``fail_on``
     stands over the outcomes that the job names for it."""
-    if sys.stderr.isatty():
+    if not manner.current.progress or manner.current.collects:
+        _silently(job_id, interval_s)
+    elif sys.stderr.isatty() and manner.current.as_program:
+        from .progress_panel import follow_on_terminal  # what draws it takes time to load
+
+        follow_on_terminal(job_id, interval_s)
+    elif sys.stderr.isatty():
         _bar(job_id, interval_s)
     else:
         _lines(job_id, interval_s)
     return _ending(job_id, fail_on)
 
 
-class _Notes:
+class Notes:
     """Says what a job notes about parameters that its model rejects, as it happens."""
 
     def __init__(self, job_id: int):
         self._job_id = job_id
         self._seen = job_rows.last_event(job_id)
 
-    def say(self) -> None:
+    def new(self) -> list[str]:
+        found = []
         for event in job_rows.events_after(job_id=self._job_id, event_id=self._seen):
             self._seen = event.id
             if event.reason == job_rows.ADJUSTED:
-                say(f"job {self._job_id}: {event.detail}")
+                found.append(f"job {self._job_id}: {event.detail}")
+        return found
+
+    def say(self) -> None:
+        for line in self.new():
+            say(line)
+
+
+def _silently(job_id: int, interval_s: float) -> None:
+    while not is_over(insight.progress(job_id)):
+        time.sleep(interval_s)
 
 
 def _bar(job_id: int, interval_s: float) -> None:
-    notes = _Notes(job_id)
+    notes = Notes(job_id)
     shown = insight.progress(job_id)
     with click.progressbar(
         length=max(1, shown["counts"]["total"]),
@@ -58,30 +76,32 @@ def _bar(job_id: int, interval_s: float) -> None:
         while True:
             shown = insight.progress(job_id)
             bar.length = max(1, shown["counts"]["total"])
-            bar.update(_done(shown) - bar.pos, _words(shown))
+            bar.update(done_of(shown) - bar.pos, _words(shown))
             bar.render_progress()
             notes.say()
-            if _over(shown):
+            if is_over(shown):
                 return
             time.sleep(interval_s)
 
 
 def _lines(job_id: int, interval_s: float) -> None:
     said_at = 0.0
-    notes = _Notes(job_id)
+    notes = Notes(job_id)
     while True:
         shown = insight.progress(job_id)
-        over = _over(shown)
+        over = is_over(shown)
         if over or time.monotonic() - said_at >= PLAIN_EVERY_S:
             said_at = time.monotonic()
-            say(f"job {job_id}: {_done(shown):,} of {shown['counts']['total']:,}, {_words(shown)}")
+            say(
+                f"job {job_id}: {done_of(shown):,} of {shown['counts']['total']:,}, {_words(shown)}"
+            )
         notes.say()
         if over:
             return
         time.sleep(min(interval_s, 0.5))
 
 
-def _done(shown: insight.Progress) -> int:
+def done_of(shown: insight.Progress) -> int:
     counts = shown["counts"]
     return counts["succeeded"] + counts["failed"] + counts["cancelled"]
 
@@ -93,7 +113,7 @@ def _words(shown: insight.Progress) -> str:
         waiting = shown["waiting"]
         return f"{words}, waiting for the endpoint: {waiting['reason']}"
     if shown["parts"] and shown["parts"]["count"]:
-        words += f", {_parts(shown['parts'])}"
+        words += f", {parts_in_words(shown['parts'])}"
     if shown["requests_per_second"]:
         words += f", {shown['requests_per_second']:.1f}/s"
     if shown["eta_s"]:
@@ -101,7 +121,7 @@ def _words(shown: insight.Progress) -> str:
     return words
 
 
-def _parts(parts: PartSums) -> str:
+def parts_in_words(parts: PartSums) -> str:
     named = (
         (parts["waiting"], "not sent yet"),
         (parts["open"], "at the provider"),
@@ -115,7 +135,7 @@ def _parts(parts: PartSums) -> str:
     return words
 
 
-def _over(shown: insight.Progress) -> bool:
+def is_over(shown: insight.Progress) -> bool:
     return shown["status"] in FINAL_STATUSES or shown["status"] == JobStatus.PAUSED
 
 

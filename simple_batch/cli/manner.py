@@ -1,7 +1,9 @@
 """How this process speaks as a command: as ``flask`` or as ``simple-batch``, how much, and in which form."""
 
+import os
 import re
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from .verb_table import VERBS
 
@@ -30,3 +32,8 @@ def in_words_of_program(text: str) -> str:
         return text
     named = _NAMED.sub(lambda found: f"simple-batch {_FLASK_COMMANDS[found[1]]}", text)
     return named.replace("python run.py", "simple-batch serve")
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether a stream shows colours: a terminal, unless NO_COLOR is set (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")

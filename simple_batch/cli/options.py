@@ -62,7 +62,8 @@ def new_job(config: str | int, hold: bool = False, **options) -> JobOptions:
     """The JobOptions from these options. Raises InvalidInput."""
     reading = _reading(options.pop("encoding"), options.pop("lines"), options.pop("header"))
     zone = options.pop("zone") or context.settings().TIMEZONE or str(LOCALTZ)
-    template, saved = _template(options.pop("template"), options.pop("sheet"))
+    prompt, system = options.pop("prompt", None), options.pop("system", None)
+    template, saved = _template(options.pop("template"), options.pop("sheet"), prompt, system)
     template, saved = _sent_to(options.pop("endpoint"), template, saved)
     values = {
         name: _value(OPTIONS[name], value, zone)
@@ -132,8 +133,16 @@ def _sent_to(
     return msgspec.structs.replace(template, url=endpoint), kept
 
 
-def _template(wanted: str | None, sheet: str | None) -> tuple[intake.Template | None, int | None]:
-    """The template from a file or a saved one, and the id of its version."""
+def _template(
+    wanted: str | None, sheet: str | None, prompt: str | None = None, system: str | None = None
+) -> tuple[intake.Template | None, int | None]:
+    """The template from a file, a saved one with the id of its version, or one in a line."""
+    if prompt is not None:
+        if wanted is not None:
+            raise click.UsageError("Give --prompt or --template, not both.")
+        return intake.Template(user=prompt, system=system or "", sheet=sheet or ""), None
+    if system is not None:
+        raise click.UsageError("--system belongs to --prompt: give both.")
     if wanted is None:
         if sheet:
             raise InvalidInput("A sheet is a table: give --template FILE with --sheet.", "template")

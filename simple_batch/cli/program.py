@@ -1,11 +1,13 @@
 """The program simple-batch. Verbs are loaded when they are called, so that its help appears at once."""
 
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from ..core.version import __version__
 from . import manner
@@ -97,7 +99,20 @@ def program(home: str | None) -> None:
 def main() -> None:
     """The console entry."""
     manner.current.as_program = True
-    program.main(prog_name="simple-batch")
+    try:
+        sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))
+    except NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"Error: {error.format_message()}", err=True)
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            click.echo(f"Help: {context.command_path} --help", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

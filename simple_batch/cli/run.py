@@ -11,6 +11,7 @@ from ..core import context
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput
 from ..services import jobs, lifecycle
+from . import manner
 from .base import ExitStatus, command, counted, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow
@@ -59,7 +60,8 @@ def run_here(job_id: int, fail_on: Iterable[str] | None = None) -> ExitStatus:
             return follow(job_id, fail_on=fail_on)
     except KeyboardInterrupt:
         if where == "here":
-            say(f"Stopping; calls in flight finish. To continue: flask run-job {job_id}")
+            again = "Ctrl-C again stops now. " if manner.current.as_program else ""
+            say(f"Stopping; calls in flight finish. {again}To continue: flask run-job {job_id}")
         raise
     finally:
         services.stop()
@@ -78,15 +80,21 @@ def _interrupted_here():
 
 
 def _wanted(job: str, config: str | None, fields: dict) -> int:
-    images, confirmed = fields.pop("images"), fields.pop("yes")
     if not job.isdigit():
         if not config:
             raise click.UsageError("Give --config with a FILE.")
+        images, confirmed = fields.pop("images"), fields.pop("yes")
         created = create(job, new_job(config, **fields), images, confirmed)
         say(f"Job {created.id} “{created.name}”: {counted(created.total, 'request')}.")
         return created.id
-    others = (value for name, value in fields.items() if name != "fail_on")
-    if config or images or any(map(given, others)):
+    return to_run(job, config, fields)
+
+
+def to_run(job: str, config: str | None, fields: dict) -> int:
+    """The id of an existing job. Raises InvalidInput where options are given that it has already,
+    NotFound, Conflict."""
+    others = (value for name, value in fields.items() if name not in ("fail_on", "yes"))
+    if config or any(map(given, others)):
         raise InvalidInput(
             "An existing job keeps its connection and settings: leave the options out, less --fail-on."
         )

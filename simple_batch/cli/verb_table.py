@@ -26,8 +26,10 @@ SECTIONS = (
         (
             Verb("serve", "serving.serve", "Open the pages in a browser, and run jobs.", True),
             Verb("demo", "demo.demo", "Try it: a job of example questions, no key needed.", True),
-            Verb("run", "run.run_job", "Send a file of prompts, and wait for the answers.", True),
-            # Verb("doctor", "doctor.doctor", "Check this installation, and say what to do.", True),
+            Verb(
+                "run", "run_verb.run_job", "Send a file of prompts, and wait for the answers.", True
+            ),
+            Verb("doctor", "doctor.doctor", "Check this installation, and say what to do.", True),
         ),
     ),
     Section(
@@ -36,7 +38,7 @@ SECTIONS = (
             Verb("ls", "jobs.list_jobs", "List jobs, newest first."),
             Verb("show", "jobs.show_job", "Show the figures of a job."),
             Verb("watch", "run.watch_job", "Follow a job that runs elsewhere."),
-            # Verb("logs", "logs.logs", "Show what happened to a job, and its failures."),
+            Verb("logs", "logs.logs", "Show what happened to a job, and its failures."),
             Verb("pause", "jobs.pause_job", "Pause a job: no new calls."),
             Verb("resume", "jobs.resume_job", "Resume a paused job."),
             Verb("cancel", "jobs.cancel_job", "Cancel a job; finished answers are kept."),
@@ -85,8 +87,11 @@ SECTIONS = (
         ),
     ),
     Section(
-        "Data",
+        "Data and shell",
         (
+            Verb(
+                "completion", "completion.completion", "Print the script that completes in a shell."
+            ),
             Verb("backup make", "maintenance.backup_db", "Back the database up."),
             Verb("backup restore", "maintenance.restore_db", "Replace the database with a backup."),
             Verb("db copy", "copy_db.copy_db", "Copy all rows into another database."),
@@ -105,4 +110,4 @@ GROUPS = {
     "db": "Copy, clean and re-encrypt the database.",
 }
 VERBS = tuple(verb for section in SECTIONS for verb in section.verbs)
-WITHOUT_DATABASE = frozenset({"serve", "doctor", "api providers", "backup restore"})
+WITHOUT_DATABASE = frozenset({"serve", "doctor", "completion", "api providers", "backup restore"})

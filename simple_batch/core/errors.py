@@ -39,9 +39,13 @@ class MissingPackage(SimpleBatchError):
 
 
 class NotFound(SimpleBatchError):
-    """No such job, config, request or file."""
+    """No such job, config, request or file. ``kind`` says of what, for the commands."""
 
     http_status = 404
+
+    def __init__(self, message: str, kind: str = ""):
+        super().__init__(message)
+        self.kind = kind
 
 
 class LoginNeeded(SimpleBatchError):

@@ -7,7 +7,7 @@ from .breakdown import by_config, by_worker, spent_now
 from .charts import buckets, charts
 from .compare import compare
 from .detail import RequestDetail, request_detail, whole_answer, whole_request, whole_response
-from .error_log import attempts_page, error_groups, events
+from .error_log import Event, FailedAttempt, attempts_page, error_groups, events
 from .jobs import JobRow, job_counts, job_tags, jobs_page, shown_counts
 from .page import Page
 from .parts import parts, parts_page
@@ -18,6 +18,8 @@ from .review import review_set
 from .summary import Progress, outcomes_known, progress, summary, waits_for_share
 
 __all__ = [
+    "Event",
+    "FailedAttempt",
     "GridPage",
     "GridQuery",
     "JobRow",

@@ -67,10 +67,11 @@ def offered() -> bool:
 
 
 def _is_free(known: ApiConfig | None) -> bool:
-    return known is None or _is_demo(known)
+    return known is None or is_demo(known)
 
 
-def _is_demo(config: ApiConfig) -> bool:
+def is_demo(config: ApiConfig) -> bool:
+    """Whether a connection leads to the demo endpoint, which answers only while a demo runs."""
     return config.model == demo_endpoint.MODEL and urlsplit(config.base_url).hostname == _HERE
 
 
@@ -88,7 +89,7 @@ def resume() -> None:
     """After a restart: start the endpoint again where a job of the demo is not finished."""
     global _own
     config = ApiConfig.get_or_none(ApiConfig.alias == ALIAS)
-    if _own is not None or config is None or not _is_demo(config) or not offered():
+    if _own is not None or config is None or not is_demo(config) or not offered():
         return
     unfinished = (Job.config == config) & Job.status.not_in(list(FINAL_STATUSES))
     if not Job.select().where(unfinished & Job.deleted_at.is_null()).exists():

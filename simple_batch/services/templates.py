@@ -145,14 +145,16 @@ def named(name: str) -> SavedTemplate:
         raise NotFound(
             translatable(
                 "There is no saved template “%(name)s”: none is saved yet.", name=name[:MAX_NAME]
-            )
+            ),
+            "template",
         )
     raise NotFound(
         translatable(
             "There is no saved template “%(name)s”; the nearest is “%(nearest)s”.",
             name=name[:MAX_NAME],
             nearest=intake.nearest(name, names),
-        )
+        ),
+        "template",
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from difflib import get_close_matches
 
 import msgspec
 from msgspec.structs import replace
@@ -99,8 +100,28 @@ def get(id_or_alias: int | str) -> ApiConfig:
         wanted = ApiConfig.id == id_or_alias
     config = ApiConfig.get_or_none(wanted)
     if config is None:
-        raise NotFound(translatable("There is no connection %(given)r.", given=id_or_alias))
+        raise _unknown(id_or_alias)
     return config
+
+
+def _unknown(given: int | str) -> NotFound:
+    """With the alias that may be meant."""
+    aliases = (
+        []
+        if isinstance(given, int)
+        else [it for (it,) in ApiConfig.select(ApiConfig.alias).tuples()]
+    )
+    close = get_close_matches(str(given), aliases, 1)
+    if not close:
+        return NotFound(
+            translatable("There is no connection %(given)r.", given=given), "connection"
+        )
+    return NotFound(
+        translatable(
+            "There is no connection %(given)r. Did you mean %(close)r?", given=given, close=close[0]
+        ),
+        "connection",
+    )
 
 
 def list_all(active: bool | None = None) -> list[ApiConfig]:

@@ -53,7 +53,7 @@ def get(job_id: int) -> Job:
     """The job. Raises NotFound, also for one that is being deleted, or is in the bin."""
     job = next(iter(Job.raw(_by_id(database.param), job_id)), None)
     if job is None:
-        raise NotFound(_missing(job_id))
+        raise NotFound(_missing(job_id), "job")
     return job
 
 

@@ -1,0 +1,43 @@
+"""The verb doctor: checks this installation, and says what to do."""
+
+import sys
+
+import click
+import msgspec
+
+from ..core.terminal import shown_line
+from ..services import diagnosis
+from .base import ExitStatus, command, put, put_json
+from .manner import has_colour
+
+
+@command("doctor", on_database=False)
+@click.option("--no-apis", is_flag=True, help="Call no API.")
+@click.option("--json", "as_json", is_flag=True)
+def doctor(no_apis, as_json):
+    """Check versions, data folder, port, database, disk, keys, clock, and each API with one free call
+    (the list of its models). Exits with 1 if something is wrong."""
+    found = []
+    for one in diagnosis.findings(with_apis=not no_apis):
+        found.append(one)
+        if not as_json:
+            _put(one)
+    if as_json:
+        put_json(msgspec.to_builtins(found))
+    wrong = sum(not one.ok for one in found)
+    if not as_json:
+        put("Everything is fine." if not wrong else f"Wrong: {wrong} of {len(found)} checks.")
+    return ExitStatus.ERROR if wrong else ExitStatus.DONE
+
+
+def _put(one: diagnosis.Finding) -> None:
+    mark = _coloured("ok  ", "green") if one.ok else _coloured("FAIL", "red")
+    detail = f"  {shown_line(one.detail)}" if one.detail else ""
+    click.echo(f"{mark}  {shown_line(one.name)}{detail}")
+    if one.remedy:
+        click.echo(f"      → {shown_line(one.remedy)}")
+
+
+def _coloured(text: str, colour: str) -> str:
+    """Colour on a terminal, unless NO_COLOR is set."""
+    return click.style(text, fg=colour) if has_colour(sys.stdout) else text
