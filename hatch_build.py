@@ -10,7 +10,7 @@ from pathlib import Path
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-COPIED = ("examples", "gunicorn.conf.py", "static", "templates")
+COPIED = ("examples", "gunicorn.conf.py", "requirements.txt", "static", "templates")
 _EXTRA = "# extra: "
 
 
@@ -37,6 +37,6 @@ def read(path: Path) -> dict[str, list[str]]:
         if line.startswith(_EXTRA):
             extra = line.removeprefix(_EXTRA).partition(" ")[0]
             found[extra] = []
-        elif line.strip() and not line.startswith("#"):
-            found[extra].append(line.strip())
+        elif requirement := line.partition("#")[0].strip():
+            found[extra].append(requirement)
     return found
