@@ -317,6 +317,8 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch, module, extra, 
         use()
     assert f'-m pip install "simple-batch[{extra}]"' in str(missing.value)
     assert module in str(missing.value)
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
+    assert extras.command(extra).startswith("uv pip install --python ")
     monkeypatch.setattr(extras, "INSTALLED", False)
     assert extras.command(extra) == "pip install -r requirements.txt"
 
