@@ -1,13 +1,24 @@
-"""The dependencies of the package, from requirements.txt: the pinned list stands in one place.
+"""What the build adds to pyproject.toml.
 
-Packages below a line ``# extra: NAME`` belong to that extra, all others to every installation.
+The dependencies come from requirements.txt, so that the pinned list stands in one place: packages below a line
+``# extra: NAME`` belong to that extra, all others to every installation. And the files that the program needs
+are copied from the top of the project into the package, where core/home.py finds them.
 """
 
 from pathlib import Path
 
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
+COPIED = ("examples", "gunicorn.conf.py", "requirements.txt", "static", "templates")
 _EXTRA = "# extra: "
+
+
+class Copies(BuildHookInterface):
+    def initialize(self, version: str, build_data: dict) -> None:
+        """Called by hatchling before it makes a wheel. An editable one finds the files where they are."""
+        if version != "editable":
+            build_data["force_include"].update({name: f"simple_batch/{name}" for name in COPIED})
 
 
 class Requirements(MetadataHookInterface):
@@ -26,6 +37,6 @@ def read(path: Path) -> dict[str, list[str]]:
         if line.startswith(_EXTRA):
             extra = line.removeprefix(_EXTRA).partition(" ")[0]
             found[extra] = []
-        elif line.strip() and not line.startswith("#"):
-            found[extra].append(line.strip())
+        elif requirement := line.partition("#")[0].strip():
+            found[extra].append(requirement)
     return found

@@ -1,4 +1,4 @@
-"""The package: what the wheel holds, and the program in an environment of its own, outside the repository.
+"""The package: what the wheel holds, and the program in a separate environment, outside the repository.
 
 No package index is needed: the environment sees the libraries of the test run (a .pth file), but none of
 those of the extras, as after ``pip install simple_batch-….whl``.
@@ -39,7 +39,6 @@ from .store.test_migrations import STEPS, fill
 
 ROOT = Path(__file__).parent.parent
 MAX_BYTES = 6_000_000
-COPIED = ("examples", "static", "templates")  # from the top of the project into the package
 EXTRAS = {"cluster": {"celery", "psycopg", "redis"}, "tables": {"pyarrow", "xlsxwriter"}}
 OF_UNIX = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 OF_WINDOWS = {"msvcrt", "winreg"}
@@ -165,12 +164,11 @@ def test_the_wheel_holds_what_the_program_needs(wheel):
         metadata = message_from_string(
             archive.read(f"simple_batch-{__version__}.dist-info/METADATA").decode()
         )
-        for name in tracked(*COPIED):
+        for name in tracked(*hatch_build.COPIED):
             assert archive.read(f"simple_batch/{name}") == (ROOT / name).read_bytes()
     of_package = {name for name in tracked("simple_batch") if not name.endswith((".po", ".pot"))}
     assert of_package <= inside
-    expected = of_package | {f"simple_batch/{name}" for name in tracked(*COPIED)}
-    expected.add("simple_batch/gunicorn.conf.py")
+    expected = of_package | {f"simple_batch/{name}" for name in tracked(*hatch_build.COPIED)}
     extra = {name for name in inside if ".dist-info/" not in name} - expected
     assert extra <= new_files(), extra
     assert wheel.stat().st_size <= MAX_BYTES
@@ -191,7 +189,7 @@ def new_files() -> set[str]:
         "--exclude-standard",
         "--",
         "simple_batch",
-        *COPIED,
+        *hatch_build.COPIED,
     ]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     names = {name for name in listed.split("\0") if name}
@@ -319,6 +317,8 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch, module, extra, 
         use()
     assert f'-m pip install "simple-batch[{extra}]"' in str(missing.value)
     assert module in str(missing.value)
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
+    assert extras.command(extra).startswith("uv pip install --python ")
     monkeypatch.setattr(extras, "INSTALLED", False)
     assert extras.command(extra) == "pip install -r requirements.txt"
 

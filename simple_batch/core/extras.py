@@ -5,6 +5,7 @@ They are loaded when they are first used. Where one is missing, the error says w
 
 import importlib
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -36,10 +37,13 @@ def load(module: str) -> Any:
 
 
 def command(extra: str) -> str:
-    """The command that installs an extra here."""
+    """The command that installs an extra into this environment. It names the environment, whose package of this
+    name satisfies it: another pip might fetch one of the same name from an index."""
     if not INSTALLED:
         return "pip install -r requirements.txt"
     python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    if find_spec("pip") is None:  # as in environments that uv makes
+        return f'uv pip install --python {python} "{PROGRAM}[{extra}]"'
     return f'{python} -m pip install "{PROGRAM}[{extra}]"'
 
 

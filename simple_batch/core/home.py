@@ -1,7 +1,7 @@
 """Where the program's own files are, and where it keeps its data.
 
 In a checkout the templates, static files and examples are folders at the top of the project. A wheel has
-them inside the package (pyproject.toml copies them there).
+them inside the package (hatch_build.py copies them there).
 """
 
 import os
