@@ -49,6 +49,19 @@ def flask(instance: Path, *args: str, stdin: str | None = None, **more: str):
         return subprocess.CompletedProcess(command, running.returncode, out.read(), err.read())
 
 
+def program(instance: Path, *args: str, cwd: Path, stdin: str = "", **more: str):
+    """Run a verb of the program simple-batch to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "simple_batch.cli.program", *args],
+        cwd=cwd,
+        env=environment(instance, PYTHONPATH=str(ROOT), **more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
 class StoppableProcess:
     """Base of the processes that tests start; ``process`` is a Popen or a fork_server.Process."""
 

@@ -16,7 +16,7 @@ from ..services.lifecycle import prepare
 from ..store.database import close_database
 from . import completion, manner
 from .base import FlaskCommand, exiting, on_open_database, put_json
-from .manner import in_words_of_program
+from .manner import help_of_program
 from .program import settle_home
 from .verb_table import WITHOUT_DATABASE, Verb
 
@@ -31,14 +31,14 @@ def verb_of(verb: Verb, command: FlaskCommand) -> click.Command:
         verb.name.rpartition(" ")[2],
         params=[*params, *(one for one in _common() if not own & set(one.opts))],
         callback=_callback(verb, command),
-        help=in_words_of_program(command.help or ""),
+        help=help_of_program(command.help or ""),
     )
 
 
 def _parameter(one: click.Parameter) -> click.Parameter:
     own = copy.copy(one)
     if isinstance(own, click.Option):
-        own.help = in_words_of_program(own.help or "") or None
+        own.help = help_of_program(own.help or "") or None
         if own.name == "config":
             own.opts = ["--api", *own.opts]
         if own.name == "as_json" and not own.help:

@@ -89,7 +89,7 @@ def of_upload(upload: Upload, found: intake.Preview, count: int, at_random: bool
         table = csv.writer(text) if found.columns else None
         if table:
             table.writerow(found.columns)
-        for row in sample_rows.rows(upload, found):
+        for row in sample_rows.all_rows(upload, found):
             if row.number in chosen:
                 written += 1
                 _write(row, table, text)
