@@ -1,7 +1,7 @@
 // The rows that are in the table: of those that are loaded only the ones near the visible part, between two spacers
 // as high as the others. Columns never become narrower while one scrolls.
 
-const [KEPT, NEAR] = [1.5, 0.5]; // views above and below that are filled, and that are left when rows are exchanged
+const [KEPT, NEAR] = [1.2, 0.3]; // views above and below that are filled, and that are left when rows are exchanged
 
 let box = null; // the scroll box
 let body = null;
@@ -100,7 +100,10 @@ function keepWidths() {
   if (!scrollsItself()) return;
   const heads = [...body.parentElement.tHead.rows[0].cells];
   const widths = heads.map((head) => head.getBoundingClientRect().width);
-  heads.forEach((head, place) => { if (!head.dataset.chosen) head.style.minWidth = `${widths[place]}px`; });
+  heads.forEach((head, place) => {
+    if (head.dataset.chosen || widths[place] <= (parseFloat(head.style.minWidth) || 0) + 0.5) return;
+    head.style.minWidth = `${widths[place]}px`;
+  });
 }
 
 export function forgetWidths() {
@@ -172,7 +175,19 @@ function searches(event) {
   else if (!["Control", "Meta", "Shift"].includes(event.key)) showWhole(false);
 }
 
+// With Bootstrap's `legend + *` the browser computes the styles of all rows again whenever the first one goes. Legends
+// that do not float look the same without it.
+function loosen() {
+  for (const sheet of document.styleSheets) {
+    const at = [...sheet.cssRules].findIndex((rule) => rule.selectorText === "legend + *");
+    if (at < 0) continue;
+    sheet.deleteRule(at);
+    sheet.insertRule("legend { float: none; }", at);
+  }
+}
+
 export function begin(scrollBox, table) {
+  loosen();
   [box, body] = [scrollBox, table.tBodies[0]];
   rows = [...body.rows];
   [first, last] = [0, rows.length];
@@ -180,6 +195,7 @@ export function begin(scrollBox, table) {
   table.before(above);
   table.after(below);
   box.classList.add("has-window");
+  document.documentElement.classList.add("has-window");
   box.addEventListener("scroll", update, { passive: true });
   addEventListener("scroll", update, { passive: true });
   let width = box.clientWidth;
