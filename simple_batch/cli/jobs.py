@@ -24,6 +24,7 @@ from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..services.sharing import share
 from ..services.sharing import word as sharing_word
+from ..services.tags import tags_of, tags_text
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
@@ -163,6 +164,22 @@ def share_job(job_id, sharing):
     say(f"Job {job_id}: {sharing_word(sharing)}.")
 
 
+@command("tag-job")
+@_job_id
+@click.option("--add", multiple=True, metavar="TAG", help="Give the job this tag; can be repeated.")
+@click.option("--remove", multiple=True, metavar="TAG", help="Take this tag away; can be repeated.")
+def tag_job(job_id, add, remove):
+    """Change the tags of a job; without options they are printed."""
+    now = choices.of(jobs.get(job_id))
+    if not add and not remove:
+        return put("\n".join(now.tags)) if now.tags else None
+    away = {tag.casefold() for tag in tags_of(",".join(remove))}
+    rest = [tag for tag in now.tags if tag.casefold() not in away]
+    tags = tags_of(",".join((*rest, *add)))
+    jobs.edit(job_id, msgspec.structs.replace(now, tags=tags), actor="cli")
+    say(f"Job {job_id}: {tags_text(tags)}." if tags else f"Job {job_id} has no tags.")
+
+
 @command("pause-job")
 @_job_id
 def pause_job(job_id):
@@ -252,6 +269,7 @@ COMMANDS = (
     list_jobs,
     show_job,
     share_job,
+    tag_job,
     pause_job,
     resume_job,
     cancel_job,
