@@ -15,6 +15,7 @@ from ..services import (
     configs,
     job_creation,
     job_retry,
+    job_tags,
     jobs,
     lifecycle,
     readings,
@@ -24,7 +25,7 @@ from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..services.sharing import share
 from ..services.sharing import word as sharing_word
-from ..services.tags import tags_of, tags_text
+from ..services.tags import tags_of
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
@@ -170,14 +171,15 @@ def share_job(job_id, sharing):
 @click.option("--remove", multiple=True, metavar="TAG", help="Take this tag away; can be repeated.")
 def tag_job(job_id, add, remove):
     """Change the tags of a job; without options they are printed."""
-    now = choices.of(jobs.get(job_id))
+    now = tags_of(jobs.get(job_id).tags)
     if not add and not remove:
-        return put("\n".join(now.tags)) if now.tags else None
-    away = {tag.casefold() for tag in tags_of(",".join(remove))}
-    rest = [tag for tag in now.tags if tag.casefold() not in away]
-    tags = tags_of(",".join((*rest, *add)))
-    jobs.edit(job_id, msgspec.structs.replace(now, tags=tags), actor="cli")
-    say(f"Job {job_id}: {tags_text(tags)}." if tags else f"Job {job_id} has no tags.")
+        for tag in now:
+            put(tag)
+        return
+    rest = job_tags.without(now, tags_of(",".join(remove)))
+    job_tags.replace(job_id, (*rest, *tags_of(",".join(add))), actor="cli")
+    tags = jobs.get(job_id).tags
+    say(f"Job {job_id}: {tags}." if tags else f"Job {job_id} has no tags.")
 
 
 @command("pause-job")
