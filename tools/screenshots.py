@@ -17,7 +17,6 @@ SIZE = {"width": 1280, "height": 700}
 RUNNING_S = 0.5  # 640 questions, as in the demo, take a few seconds
 # name: address, and how many pixels of the page
 AT_THE_END = {
-    "results": ("/jobs/1/results?h=M&per=25", 700),
     "charts": ("/jobs/1/charts", 965),
     "requests": ("/jobs/1/requests?sort=-latency&per=25", 640),
     "errors": ("/jobs/1/errors", 600),

@@ -46,27 +46,7 @@ PAGES = (
 
 
 # around each breakpoint of Bootstrap and of our own, and where pages once were too wide
-WIDTHS = (
-    360,
-    390,
-    576,
-    577,
-    640,
-    641,
-    691,
-    767,
-    768,
-    794,
-    960,
-    961,
-    991,
-    992,
-    1024,
-    1199,
-    1200,
-    1440,
-    2560,
-)
+WIDTHS = (360, 390, 577, 641, 691, 768, 794, 961, 992, 1024, 1200, 1440, 2560)
 
 
 def settle(page) -> None:
@@ -97,13 +77,16 @@ def test_no_page_breaks_accessibility_or_is_wider_than_the_window(demo, theme):
     demo.goto("/jobs")
     demo.evaluate(f"localStorage.setItem('theme', '{theme}')")
     found = []
+    widths = (
+        WIDTHS if theme == "light" else (360, 626, 2560)
+    )  # in Chinese 626 px once was too narrow
     for path in PAGES:
         demo.set_viewport_size({"width": 1280, "height": 900})
         demo.goto(path)
         expect(demo.locator("main")).to_be_visible()
         assert demo.locator("html").get_attribute("data-bs-theme") == theme
         found += violations(demo)
-        found += [(path, width) for width in WIDTHS if wider_than_the_window(demo, width)]
+        found += [(path, width) for width in widths if wider_than_the_window(demo, width)]
     assert found == []
 
 
