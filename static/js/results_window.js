@@ -64,19 +64,17 @@ function show(from, to, view) {
   if (isSelecting()) [from, to] = [Math.min(from, first), Math.max(to, last)]; // what is selected stays
   const shown = rows.slice(first, last);
   const stays = rows.slice(Math.max(from, first), Math.min(to, last));
-  const anchor = stays.find((row) => row.getBoundingClientRect().bottom > view.top);
-  const place = anchor?.getBoundingClientRect().top;
   const kept = new Set(stays);
   keepWidths();
-  for (const row of shown) if (!kept.has(row)) take(row);
-  if (stays.length) {
-    stays[0].before(...rows.slice(from, Math.max(from, first)));
-    body.append(...rows.slice(Math.min(to, Math.max(from, last)), to));
-  } else body.append(...rows.slice(from, to));
-  [first, last] = [from, to];
-  fill();
-  const moved = anchor ? anchor.getBoundingClientRect().top - place : 0;
-  if (Math.abs(moved) >= 1) scroller().scrollTop += moved;
+  inPlace(stays.find((row) => row.getBoundingClientRect().bottom > view.top), () => {
+    take(shown.filter((row) => !kept.has(row)));
+    if (stays.length) {
+      stays[0].before(...rows.slice(from, Math.max(from, first)));
+      body.append(...rows.slice(Math.min(to, Math.max(from, last)), to));
+    } else body.append(...rows.slice(from, to));
+    [first, last] = [from, to];
+    fill();
+  });
   if (left?.isConnected && document.activeElement === box) left.focus({ preventScroll: true });
 }
 
@@ -87,12 +85,14 @@ function fill() {
   measured = false;
 }
 
-function take(row) {
-  if (row.contains(document.activeElement)) {
-    left = row;
+// The focus goes first: giving it away has the browser lay out the page.
+function take(leaving) {
+  const active = leaving.find((row) => row.contains(document.activeElement));
+  if (active) {
+    left = active;
     box.focus({ preventScroll: true });
   }
-  row.remove();
+  for (const row of leaving) row.remove();
 }
 
 // Columns are as wide as the widest cells so far: they would jump with the rows that come and go.
@@ -111,7 +111,17 @@ export function forgetWidths() {
   for (const head of body.parentElement.tHead.rows[0].cells) head.style.minWidth = "";
   heights = new WeakMap();
   measured = false;
+  measure();
+  inPlace(rows[first], fill);
   update();
+}
+
+// What is done above a row leaves it where it is.
+function inPlace(row, act) {
+  const place = row?.getBoundingClientRect().top;
+  act();
+  const moved = row ? row.getBoundingClientRect().top - place : 0;
+  if (Math.abs(moved) >= 1) scroller().scrollTop += moved;
 }
 
 // The row that the keys are at: it has the focus, or had it before one scrolled away.
@@ -141,20 +151,21 @@ export function reveal(row) {
 
 // All loaded rows, in their order; those before the first one so far leave what is seen where it is.
 export function set(all) {
+  measure();
   const before = rows[first];
   const shown = rows.slice(first, last);
+  const known = new Map(rows.map((row) => [row.dataset.index, heights.get(row)]));
   rows = all;
+  for (const row of rows) if (known.get(row.dataset.index)) heights.set(row, known.get(row.dataset.index));
   if (left && !rows.includes(left)) left = null;
   const at = before ? rows.indexOf(before) : -1;
   if (at < 0) {
-    for (const row of shown) take(row);
+    take(shown);
     [first, last] = [0, 0];
     fill();
   } else {
-    const grown = sum(0, at) - above.getBoundingClientRect().height;
     [first, last] = [at, at + shown.length];
-    fill();
-    if (grown >= 1) scroller().scrollTop += grown;
+    inPlace(before, fill);
   }
   update();
 }
