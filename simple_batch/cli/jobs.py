@@ -15,6 +15,7 @@ from ..services import (
     configs,
     job_creation,
     job_retry,
+    job_tags,
     jobs,
     lifecycle,
     readings,
@@ -24,6 +25,7 @@ from ..services import job_options as choices
 from ..services.job_options import JobOptions
 from ..services.sharing import share
 from ..services.sharing import word as sharing_word
+from ..services.tags import tags_of
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
@@ -163,6 +165,23 @@ def share_job(job_id, sharing):
     say(f"Job {job_id}: {sharing_word(sharing)}.")
 
 
+@command("tag-job")
+@_job_id
+@click.option("--add", multiple=True, metavar="TAG", help="Give the job this tag; can be repeated.")
+@click.option("--remove", multiple=True, metavar="TAG", help="Take this tag away; can be repeated.")
+def tag_job(job_id, add, remove):
+    """Change the tags of a job; without options they are printed."""
+    now = tags_of(jobs.get(job_id).tags)
+    if not add and not remove:
+        for tag in now:
+            put(tag)
+        return
+    rest = job_tags.without(now, tags_of(",".join(remove)))
+    job_tags.replace(job_id, (*rest, *tags_of(",".join(add))), actor="cli")
+    tags = jobs.get(job_id).tags
+    say(f"Job {job_id}: {tags}." if tags else f"Job {job_id} has no tags.")
+
+
 @command("pause-job")
 @_job_id
 def pause_job(job_id):
@@ -252,6 +271,7 @@ COMMANDS = (
     list_jobs,
     show_job,
     share_job,
+    tag_job,
     pause_job,
     resume_job,
     cancel_job,

@@ -156,18 +156,19 @@ def estimate(
 
 def with_template(
     upload: Upload, preview: Preview, template: Template | None
-) -> tuple[Preview, list[Request]]:
+) -> tuple[Preview, uploads.Beginning]:
     """The preview of an upload as it would be with another template over its table, taken from the first
-    rows, and the requests of these. Raises InvalidInput, UploadRejected."""
-    sample = uploads.sample(upload, *SAMPLE, template)
-    if template is None or not sample:
-        return preview, sample
-    rows = preview.good + preview.fault_count
-    size = sum(len(request.body) for request in sample)
+    rows, and these. Raises InvalidInput, UploadRejected."""
+    first = uploads.beginning(upload, *SAMPLE, template)
+    if template is None or not first.requests:
+        return preview, first
+    good = len(first.requests)
+    rows = good if first.whole else preview.good + preview.fault_count - first.invalid
+    size = sum(len(request.body) for request in first.requests)
     changed = msgspec.structs.replace(
-        preview, good=rows, body_bytes=round(size / len(sample) * rows), shared=SharedPrefix()
+        preview, good=rows, body_bytes=round(size / good * rows), shared=SharedPrefix()
     )
-    return changed, sample
+    return changed, first
 
 
 def _shared(preview: Preview, config: ApiConfig, into: Range) -> SharedInput | None:

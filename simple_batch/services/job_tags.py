@@ -7,7 +7,7 @@ from . import field_names, jobs
 from .tags import tags_of, tags_text
 
 
-def replace(job_id: int, tags: tuple[str, ...]) -> None:
+def replace(job_id: int, tags: tuple[str, ...], actor: str | None = None) -> None:
     """Give the job these tags instead of those it has. Raises NotFound, InvalidInput."""
     text = tags_text(tags_of(tags_text(tags)))
     with database.atomic():
@@ -17,10 +17,9 @@ def replace(job_id: int, tags: tuple[str, ...]) -> None:
             return
         Job.update(tags=text).where(Job.id == job_id).execute()
         change = listed([field_names.change("tags", job.tags, text)])
-        job_rows.add_event(
-            job_id, job.status, job.status, "edited", change, actor=jobs.acting(None)
-        )
-        jobs.note("edit", job_id, change)
+        who = jobs.acting(actor)
+        job_rows.add_event(job_id, job.status, job.status, "edited", change, actor=who)
+        jobs.note("edit", job_id, change, actor)
     jobs.wake()
 
 
@@ -31,7 +30,10 @@ def add(job_id: int, tags: tuple[str, ...]) -> None:
 
 def remove(job_id: int, tags: tuple[str, ...]) -> None:
     """Raises NotFound."""
-    gone = {tag.casefold() for tag in tags}
-    replace(
-        job_id, tuple(tag for tag in tags_of(jobs.get(job_id).tags) if tag.casefold() not in gone)
-    )
+    replace(job_id, without(tags_of(jobs.get(job_id).tags), tags))
+
+
+def without(tags: tuple[str, ...], gone: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags but those that are gone, whatever their case."""
+    names = {tag.casefold() for tag in gone}
+    return tuple(tag for tag in tags if tag.casefold() not in names)

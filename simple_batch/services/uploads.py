@@ -246,7 +246,22 @@ def sample(
 ) -> list[Request]:
     """The first requests of a staged upload: up to ``count``, and to about ``max_bytes``; of a table as
     another ``template`` than its own makes them."""
-    found: list[Request] = []
+    return beginning(upload, count, max_bytes, template).requests
+
+
+class Beginning(msgspec.Struct):
+    """The first requests of an upload, the invalid rows among them, and whether that is all of it."""
+
+    requests: list[Request]
+    invalid: int = 0
+    whole: bool = True
+
+
+def beginning(
+    upload: Upload, count: int, max_bytes: int, template: intake.Template | None = None
+) -> Beginning:
+    """As ``sample``, with the rows that are no requests."""
+    found = Beginning([])
     size = 0
     reader = intake.Reader(
         Path(upload.path),
@@ -257,11 +272,14 @@ def sample(
     )
     with contextlib.closing(reader):
         for item in reader:
-            if isinstance(item, Request):
-                found.append(item)
-                size += len(item.body)
-                if len(found) >= count or size >= max_bytes:
-                    break
+            if not isinstance(item, Request):
+                found.invalid += 1
+                continue
+            if len(found.requests) >= count or size >= max_bytes:
+                found.whole = False
+                break
+            found.requests.append(item)
+            size += len(item.body)
     return found
 
 

@@ -31,6 +31,7 @@ def register(app: Flask) -> None:
         number,
         duration_ms,
         seconds,
+        about_time,
         money,
         cost_money,
         when,
@@ -125,6 +126,13 @@ def seconds(value) -> str:
     hours, rest = divmod(value, 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+def about_time(value) -> str:
+    """A duration that is estimated: seconds under a minute, else as ``seconds``."""
+    if value is None or value >= 59.5:
+        return seconds(value)
+    return "< 1 s" if value < 1 else f"{round(value)} s"
 
 
 def money(nano, currency: str = "USD") -> str:

@@ -52,6 +52,17 @@ COMMANDS = (
     Command(_("Previous row or request"), "k", act="previous", listed=False),
     Command(_("Open the row"), "Enter", act="open", listed=False),
     Command(_("Select the row"), "x", act="select", listed=False),
+    # these are keys of single parts: static/js/results*.js and workbench.js
+    Command(_("Results: select a range of rows"), "X", listed=False),
+    Command(_("Results: select all loaded rows"), "Mod A", listed=False),
+    Command(_("Results: copy the selected rows"), "Mod C", listed=False),
+    Command(_("Results: close the answer"), "Esc", listed=False),
+    Command(_("Rating: good or bad"), "+ −", listed=False),
+    Command(_("Rating: score of 1 to 5"), "1 – 5", listed=False),
+    Command(_("Rating: add a label"), "l", listed=False),
+    Command(_("Rating: write a note"), "n", listed=False),
+    Command(_("Rating: save the note"), "Mod Enter", listed=False),
+    Command(_("Workbench: run the changed cells"), "Mod Enter", listed=False),
     Command(_("Light or dark"), "t", act="theme"),
 )
 

@@ -189,9 +189,12 @@ class Outlook(msgspec.Struct):
 
 
 class Overall(msgspec.Struct):
-    """The outlook of each connection, the first one the job's; ``error`` says why there is none."""
+    """The outlook of each connection, the first one the job's; ``error`` says why there is none. ``invalid``
+    rows are not sent; with ``more`` there may be others behind the first rows, which alone were read."""
 
     rows: int
+    invalid: int = 0
+    more: bool = False
     outlooks: list[Outlook] = []
     error: str = ""
 
@@ -211,9 +214,11 @@ def overall(screen: Screen) -> Overall:
 
 def _overall(screen: Screen, rows: int) -> Overall:
     upload, text = screen.upload, screen.text()
-    found, sample = estimates.with_template(upload, screen.found, text)
+    found, first = estimates.with_template(upload, screen.found, text)
+    sample, of_table = first.requests, screen.template is not None
+    whole = Overall(rows, first.invalid if of_table else 0, of_table and not first.whole)
     if not sample:
-        return Overall(rows)
+        return whole
     sample_of_rows = sample_rows.rows_of(upload, screen.found, screen.sample.choice)
     requests = sample_rows.requests_of(upload, screen.found, text, sample_of_rows)
     planned = trials.plan(screen.chosen(), screen.others(), requests)
@@ -222,8 +227,9 @@ def _overall(screen: Screen, rows: int) -> Overall:
     for way in planned.ways:
         tried = trials.tried_of(way, planned, known)
         estimate = estimates.estimate(upload, found, way.config, way.options, tried, sample)
-        outlooks.append(_outlook(way, rows, estimate, tried))
-    return Overall(rows, outlooks)
+        outlooks.append(_outlook(way, found.good, estimate, tried))
+    whole.outlooks = outlooks
+    return whole
 
 
 def _outlook(way: Way, rows: int, estimate: Estimate, tried: list[trials.Tried]) -> Outlook:

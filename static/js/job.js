@@ -41,6 +41,7 @@
     outcomes(p.outcomes);
     bar(c);
     announce(percents);
+    words.answered = done;
     head.dispatchEvent(new CustomEvent("jobfigures", { detail: p }));
     document.dispatchEvent(new CustomEvent("jobprogress", { detail: wholePercent(done, c.total) }));
     partsTable(p.parts);

@@ -2,11 +2,11 @@
 
 import * as columns from "./results_columns.js";
 import * as drawer from "./results_drawer.js";
+import * as news from "./results_news.js";
 import * as rating from "./results_rating.js";
-import { all, body, indexOf, loadOnScroll, more } from "./results_rows.js";
+import { all, body, indexOf, loadOnScroll, more, neighbour } from "./results_rows.js";
 import * as selection from "./results_selection.js";
-
-const current = () => document.activeElement.closest("#results tbody tr");
+import { current, firstVisible, reveal } from "./results_window.js";
 
 function prepare() {
   for (const row of all()) row.tabIndex = -1;
@@ -14,10 +14,11 @@ function prepare() {
 
 async function move(step) {
   const row = current();
-  let next = row ? (step > 0 ? row.nextElementSibling : row.previousElementSibling) : all()[0];
-  if (!next && (await more(step < 0))) next = step > 0 ? row.nextElementSibling : row.previousElementSibling;
-  next?.focus({ preventScroll: true });
-  next?.scrollIntoView({ block: "nearest" });
+  let next = row ? neighbour(row, step) : firstVisible();
+  if (!next && (await more(step < 0))) next = neighbour(row, step);
+  if (!next) return;
+  reveal(next);
+  next.focus({ preventScroll: true });
 }
 
 const onRow = (act) => () => {
@@ -62,11 +63,12 @@ function click(event) {
 const keepText = (event) => { if (event.shiftKey && !event.target.closest("a, input")) event.preventDefault(); };
 
 prepare();
+loadOnScroll();
 columns.begin();
 selection.begin();
 rating.begin();
 drawer.begin();
-loadOnScroll();
+news.begin();
 document.addEventListener("keydown", key);
 document.addEventListener("resultsrows", prepare);
 body()?.addEventListener("click", click);

@@ -1,6 +1,7 @@
 // Columns of the results grid: widths by pointer and keys, order, and the values in a column's menu.
 
 import { body, say } from "./results_rows.js";
+import { forgetWidths } from "./results_window.js";
 
 const [LEAST, MOST, STEP] = [40, 1600, 16]; // px
 const sheet = new CSSStyleSheet();
@@ -13,6 +14,7 @@ function apply() {
   heads().forEach((head, place) => {
     const width = widths.get(head.dataset.col);
     if (!head.dataset.col || !width) return;
+    head.dataset.chosen = "1";
     const rule = `#results tr > :nth-child(${place + 1}) { width: ${width}px; min-width: ${width}px; max-width: ${width}px; }`;
     const at = [...sheet.cssRules].findIndex((old) => old.selectorText.includes(`:nth-child(${place + 1})`));
     if (at >= 0) sheet.deleteRule(at);
@@ -24,6 +26,7 @@ function apply() {
 function resheet() {
   while (sheet.cssRules.length) sheet.deleteRule(0);
   apply();
+  forgetWidths();
 }
 
 function store() {

@@ -1,7 +1,8 @@
 // The drawer of the results grid: one request at the right; it walks through the rows, also into the next page.
 
 import { show } from "./answer.js";
-import { all, box, byIndex, indexOf, more, say } from "./results_rows.js";
+import { all, box, byIndex, indexOf, more, neighbour, say } from "./results_rows.js";
+import { reveal } from "./results_window.js";
 
 const drawer = document.getElementById("drawer");
 const content = document.getElementById("drawer-content");
@@ -45,15 +46,16 @@ export async function open(index) {
 
 function mark() {
   for (const row of all()) row.classList.toggle("current", indexOf(row) === shown);
-  byIndex(shown)?.scrollIntoView({ block: "nearest" });
+  const row = byIndex(shown);
+  if (row) reveal(row);
 }
 
 async function walk(step) {
   const row = byIndex(shown);
   if (!row) return;
-  const sibling = () => (step > 0 ? row.nextElementSibling : row.previousElementSibling);
-  if (!sibling()) await more(step < 0);
-  if (sibling()) open(indexOf(sibling()));
+  if (!neighbour(row, step)) await more(step < 0);
+  const next = neighbour(row, step);
+  if (next) open(indexOf(next));
 }
 
 function key(event) {
@@ -73,6 +75,7 @@ export function begin() {
     shown = null;
     store(null);
     for (const old of all()) old.classList.remove("current");
+    if (row) reveal(row);
     (row || box())?.focus({ preventScroll: true });
   });
   drawer.addEventListener("click", (event) => { if (event.target === drawer) drawer.close(); });

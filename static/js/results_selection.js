@@ -80,6 +80,11 @@ function sendFilters() {
     field.dataset.filter = "";
     form.append(field);
   }
+  else for (const row of selected()) if (!row.isConnected) { // scrolled away: the form has no box of it
+    const field = Object.assign(document.createElement("input"), { type: "hidden", name: "index", value: indexOf(row) });
+    field.dataset.filter = "";
+    form.append(field);
+  }
 }
 
 // Tabs, line breaks and quotes inside a cell as spreadsheets write them.

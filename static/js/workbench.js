@@ -80,10 +80,15 @@
   }
   const later = (ms) => { clearTimeout(timer); timer = setTimeout(show, ms); };
 
+  // the button says how many requests the figures are of
+  const label = () => { document.getElementById("launch").textContent = document.getElementById("figures").dataset.launch; };
+
   let estimated = null;
   async function estimate() {
     const answer = await post(form.dataset.estimate).catch(() => null);
-    if (answer && answer.ok) document.getElementById("figures").replaceWith(parsed(await answer.text()));
+    if (!answer || !answer.ok) return;
+    document.getElementById("figures").replaceWith(parsed(await answer.text()));
+    label();
   }
   const estimateLater = () => { clearTimeout(estimated); estimated = setTimeout(estimate, ESTIMATE_MS); };
 
@@ -97,6 +102,7 @@
       const old = document.getElementById(id);
       if (part && old) window.SimpleBatchFocus.keep(old.parentElement, () => old.replaceWith(part));
     }
+    label();
   }
   let starting = false;
   async function start(again = false) {

@@ -76,7 +76,7 @@ def test_pages_jobs_and_actions_are_found_by_typing(demo, t):
     page.locator("#feed").click()
     page.keyboard.press("?")
     shortcuts = page.locator("#shortcuts")
-    for title in (TITLE, "Audit log", "Next row or request"):
+    for title in (TITLE, "Audit log", "Next row or request", "Rating: write a note"):
         expect(shortcuts).to_contain_text(t(title))
     expect(shortcuts).to_contain_text(re.compile(r"Ctrl\s+K"))
     assert violations(page) == []
@@ -98,4 +98,4 @@ def test_macs_have_their_own_key(demo):
     expect(demo.locator("#palette")).to_be_visible()
     demo.keyboard.press("Escape")
     demo.keyboard.press("?")
-    expect(demo.locator("#shortcuts [data-mod]")).to_have_text("⌘")
+    expect(demo.locator("#shortcuts [data-mod]").first).to_have_text("⌘")

@@ -1,8 +1,12 @@
 """The results grid in a browser: keys, drawer, selection, copies, widths, cards on a phone."""
 
+import pytest
+from gevent.event import Event
 from playwright.sync_api import expect
 
-from .helpers import both_languages
+from ..endpoint import MisbehavingEndpoint, ok
+from .helpers import add_config as fill_and_save
+from .helpers import both_languages, expect_status, launch
 from .test_access import violations
 
 
@@ -123,3 +127,91 @@ def test_on_a_phone_rows_are_cards(demo):
     label.click()
     expect(page.locator("#drawer .message.user")).to_be_visible()
     assert page.locator("#drawer").bounding_box()["width"] <= 390
+
+
+def test_only_rows_near_the_visible_part_are_in_the_table(long_job, page):
+    page.goto(f"/jobs/{long_job}/results?per=200")
+    box = page.locator("#results-box")
+    rows(page).first.focus()
+    page.keyboard.press("x")
+    for seen in (200, 400):  # each page as one comes near its end
+        box.evaluate("box => { box.scrollTop = box.scrollHeight }")
+        expect(page.locator(f'#results tbody tr[data-index="{seen}"]')).to_be_attached()
+    box.evaluate("box => { box.scrollTop = box.scrollHeight }")
+    last = page.locator('#results tbody tr[data-index="499"]')
+    expect(last).to_be_visible()
+    assert rows(page).count() < 200
+    found = rows(page).evaluate_all("all => all.map(row => Number(row.dataset.index))")
+    assert found == list(range(found[0], 500))
+
+    # the keys go on where they were, though that row is not in the table
+    expect(page.locator('#results tbody tr[data-index="0"]')).to_have_count(0)
+    page.keyboard.press("j")
+    second = page.locator('#results tbody tr[data-index="1"]')
+    expect(second).to_be_focused()
+    expect(second).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("#drawer-title")).to_have_text("Request 2")
+    page.keyboard.press("Escape")
+    expect(second).to_be_focused()
+
+    # what the browser searches is in the page, until the next key
+    page.keyboard.press("Control+f")
+    expect(rows(page)).to_have_count(500)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(last).to_have_count(0)
+
+    # a selected row is sent, in the table or not
+    box.evaluate("box => { box.scrollTop = box.scrollHeight }")
+    expect(last).to_be_visible()
+    last.get_by_role("checkbox").check()
+    expect(page.locator("#selected-count")).to_have_text("2 selected")
+    page.locator("#selected-form").get_by_role("button", name="New job").click()
+    expect(page.locator("p.lead")).to_contain_text("2 requests")
+
+
+@pytest.fixture
+def long_job(add_config, endpoint, make_job):
+    """A job of 500 requests that waits."""
+    add_config(endpoint.base_url)
+    return make_job(500, hold=True)
+
+
+@both_languages
+def test_new_answers_wait_until_they_are_asked_for(page, t, questions):
+    gates = Event(), Event()
+
+    def behind(gate):
+        def held(connection):
+            gate.wait()
+            connection.sendall(ok())
+
+        return held
+
+    with MisbehavingEndpoint(*[behind(gates[0])] * 3, behind(gates[1])) as endpoint:
+        fill_and_save(page, t, endpoint.base_url)
+        launch(page, t, questions(12))
+        page.goto(page.url.split("?")[0] + "/results")
+        bar, waiting = page.locator("#new-answers"), page.locator("#results tr[data-waits]")
+        expect(waiting).to_have_count(12)
+        expect(bar).to_be_hidden()
+        place = page.locator("#results-box").bounding_box()
+        gates[0].set()
+        words = t.plural("%(n)s new answer: show", "%(n)s new answers: show", 3)
+        expect(bar).to_have_text(words)
+        expect(waiting).to_have_count(12)
+        assert page.locator("#results-box").bounding_box()["y"] == place["y"]
+        assert violations(page) == []
+        rows(page).nth(3).focus()
+        page.keyboard.press("x")
+        bar.click()
+        expect(waiting).to_have_count(9)
+        expect(bar).to_be_hidden()
+        gates[1].set()
+        expect_status(page, "completed")
+        bar.click()
+        expect(waiting).to_have_count(0)
+        expect(bar).to_be_hidden()
+        expect(rows(page).nth(3).get_by_role("checkbox")).to_be_checked()
+        expect(rows(page).nth(3)).to_contain_text("fine")

@@ -1,5 +1,7 @@
 """The workbench in a real browser, by keyboard alone: upload → run → change → run what changed → compare →
-restore → launch → improve."""
+restore → launch → read → rate → export → improve."""
+
+import re
 
 from playwright.sync_api import expect
 
@@ -22,6 +24,37 @@ def write(page, field: str, text: str) -> None:
     page.locator(field).focus()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(text)
+
+
+def rate_and_export(page, t) -> None:
+    """From the page of a job, with keys only: its results, an answer in the drawer, a rating, a file."""
+
+    def choose(text: str) -> None:
+        page.keyboard.press("Control+k")
+        page.keyboard.type(text)
+        expect(page.locator("#palette [aria-selected=true]")).to_contain_text(text)
+        page.keyboard.press("Enter")
+
+    choose(t("Results"))
+    page.wait_for_url("**/results")
+    expect(page.locator("#palette-open")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = page.locator("#results tbody tr").nth(1)
+    expect(second).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#drawer-rating").get_by_role("button", name=t("Good"))).to_be_visible()
+    with page.expect_response(re.compile(r"/rating$")):
+        page.keyboard.press("+")
+    expect(page.locator("#drawer-rating [aria-pressed=true]")).to_have_text(f"👍 {t('Good')}")
+    page.keyboard.press("Escape")
+    expect(second).to_be_focused()
+    with page.expect_download() as download:
+        choose("CSV")
+    written = download.value.path().read_text("utf-8-sig").splitlines()
+    assert len(written) == 9
+    assert "rating" in written[0]
+    assert "Why 2?" in written[2]
 
 
 @both_languages
@@ -72,6 +105,7 @@ def test_a_prompt_is_made_better_by_keyboard_alone(page, t):
         press(page, "#launch")
         expect_status(page, "completed")
         assert endpoint.calls == 14
+        rate_and_export(page, t)
         press(page, "#improve")
         page.wait_for_url("**/workbench")
         expect(page.locator("#user")).to_have_value("Say: {{question}}")

@@ -12,6 +12,7 @@ from simple_batch.services.tags import tags_of
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
 
+from ..process import flask
 from .test_form_keys import form_of
 
 
@@ -96,6 +97,19 @@ def test_the_tags_of_several_jobs_are_changed(client, tagged):
     client.post("/jobs/bulk", data={**both, "action": "tag", "tags": many})
     assert [tags_of_job(job_id) for job_id in both["job"]] == ["reddish", "reddish"]
     assert "up to 20 for a job" in client.get("/jobs").text
+
+
+def test_the_tags_of_a_job_are_changed_by_a_command(instance, app, tagged):
+    job_id = str(tagged["one"])
+    changed = flask(
+        instance, "tag-job", job_id, "--add", "Night", "--remove", "RED", "--remove", "x"
+    )
+    assert (changed.returncode, changed.stderr) == (0, f"Job {job_id}: 100%, Night.\n")
+    assert flask(instance, "tag-job", job_id).stdout == "100%\nNight\n"
+    assert flask(instance, "tag-job", job_id, "--add", "x" * 41).returncode == 2
+    assert flask(instance, "tag-job", "99", "--add", "x").returncode == 1
+    assert tags_of_job(tagged["one"]) == "100%, Night"
+    app.extensions["simple_batch"].close()
 
 
 def test_copies_and_settings_files_keep_the_tags(tagged):

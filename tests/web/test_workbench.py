@@ -14,6 +14,7 @@ from simple_batch.services.sample_rows import Choice, numbers_of
 from simple_batch.store import ratings
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, Job, PromptVersion, Spending, TriedAnswer, Upload
+from simple_batch.web.filters import about_time
 from simple_batch.web.word_diff import pieces
 
 from .. import endpoint as e
@@ -442,3 +443,25 @@ def test_long_texts_are_compared_in_time():
     old = " ".join(f"w{n}" for n in range(20_000))
     found = pieces(old, old.replace("w1 ", "x1 ").replace("w19999", "y"))
     assert "".join(text for mark, text in found if mark != "+") == old
+
+
+def test_launch_counts_what_is_sent(bench, add_config):
+    add_config("http://127.0.0.1:9/v1")
+    empty = {"system": "", "user": "{% if note %}{{question}}{% endif %}"}  # 10 of 40 have no note
+    figures = bench.post("estimate", **empty).text
+    assert "40 rows" in figures
+    assert "10 rows are invalid and are not sent." in figures
+    assert 'data-launch="Launch (30 requests)"' in figures
+    assert bench.post("launch", **empty).status_code == 400  # it asks first
+    assert "Launch (30 requests)" in bench.page()
+    assert bench.post("launch", skip_faulty=1, **empty).location == "/jobs/1"
+    with connected():
+        assert json.loads(Job.get_by_id(1).upload.preview)["good"] == 30
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "< 1 s"), (0.9, "< 1 s"), (1, "1 s"), (59.4, "59 s"), (59.6, "1:00"), (3700, "1:01:40")],
+)
+def test_short_times_are_seconds(seconds, shown):
+    assert about_time(seconds) == shown
