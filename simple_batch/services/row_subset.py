@@ -1,4 +1,4 @@
-"""Some rows of a file as a file of their own: the first, or some at random."""
+"""A file of some rows of another: the first, or some at random."""
 
 import contextlib
 import csv
@@ -89,7 +89,7 @@ def of_upload(upload: Upload, found: intake.Preview, count: int, at_random: bool
         table = csv.writer(text) if found.columns else None
         if table:
             table.writerow(found.columns)
-        for row in sample_rows.rows(upload, found):
+        for row in sample_rows.all_rows(upload, found):
             if row.number in chosen:
                 written += 1
                 _write(row, table, text)

@@ -129,7 +129,7 @@ def _first(
     upload: Upload, found: intake.Preview, count: int, wanted: Callable[[SampleRow], bool]
 ) -> list[SampleRow]:
     rows = []
-    for row in rows(upload, found):
+    for row in all_rows(upload, found):
         if wanted(row):
             rows.append(row)
             if len(rows) == count:
@@ -150,7 +150,7 @@ def _matching(
 ) -> list[SampleRow]:
     left: set[int | None] = set(wanted)
     rows: dict[int | None, SampleRow] = {}
-    for row in rows(upload, found):
+    for row in all_rows(upload, found):
         value = mark(row)
         if value in left:
             left.discard(value)
@@ -184,7 +184,7 @@ def is_offered(upload: Upload, mode: str) -> bool:
 # --- reading ----------------------------------------------------------------------------------
 
 
-def rows(upload: Upload, found: intake.Preview) -> Iterator[SampleRow]:
+def all_rows(upload: Upload, found: intake.Preview) -> Iterator[SampleRow]:
     """All rows of a staged upload in order."""
     path, settings, reading = Path(upload.path), context.settings(), readings.of(upload)
     reader = intake.Reader(path, settings, unique=False, sheet=found.sheet, reading=reading)
