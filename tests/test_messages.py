@@ -30,6 +30,8 @@ NO_PAGES = (
     "api/",
     "services/backups.py",
     "services/database_copy.py",
+    "services/job_names.py",
+    "services/row_subset.py",
     "store/backup.py",
     "store/transfer/endpoints.py",
 )
