@@ -30,6 +30,8 @@ NO_PAGES = (
     "api/",
     "services/backups.py",
     "services/database_copy.py",
+    "services/job_names.py",
+    "services/row_subset.py",
     "store/backup.py",
     "store/transfer/endpoints.py",
 )
@@ -138,6 +140,13 @@ NEVER_ONE = {  # what has these counts has more than one of them
     "%(count)s columns, more than %(most)s.",
     "The file holds %(count)s parts: that is no workbook.",
     "The ZIP archive holds %(count)s files, MAX_IMAGES allows %(most)s: split it.",
+    # what limits the speed: the script of the page fills the number in
+    "Limited by %(n)s calls at a time, learned from refusals.",
+    "Limited by %(n)s requests/min, learned from refusals.",
+    "Limited by %(n)s tokens/min, learned from refusals.",
+    "Limited by the connection's %(n)s requests/min.",
+    "Limited by the connection's %(n)s tokens/min.",
+    "Limited by this process: up to %(n)s calls at a time.",
 }
 
 

@@ -144,7 +144,7 @@ def excerpt_lines(fault: Fault) -> list[str]:
 
 
 def say(text: str) -> None:
-    """Print a message to stderr, unless the command is to be quiet."""
+    """Print a message to stderr, unless --quiet was given."""
     if manner.current.collects:
         manner.current.messages.append(manner.in_words_of_program(text))
     elif not manner.current.quiet:

@@ -31,7 +31,7 @@ class VerbGroup(click.Group):
         self._start = f"{prefix} " if prefix else ""
         own = [v for v in VERBS if v.name.startswith(self._start)]
         names = [v.name.removeprefix(self._start).partition(" ")[0] for v in own]
-        self.commands = dict.fromkeys(names)  # type: ignore[arg-type]  # what click suggests names from
+        self.commands = dict.fromkeys(names)  # type: ignore[assignment]  # click suggests names from it
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

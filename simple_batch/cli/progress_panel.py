@@ -33,7 +33,7 @@ def follow_on_terminal(job_id: int, interval_s: float) -> None:
 
 
 def _panel(job_id: int, shown: insight.Progress) -> Group:
-    lines = [_bar(job_id, shown), Text(_figures(shown))]
+    lines = [Text(_figures(shown))]
     if shown["counts"]["failed"]:
         lines.append(Text(f"Failed: {_causes(job_id)}", style="red"))
     if shown["parts"] and shown["parts"]["count"]:
@@ -41,9 +41,9 @@ def _panel(job_id: int, shown: insight.Progress) -> Group:
     sentence = in_english(shown)
     if sentence:
         lines.append(Text(shown_line(sentence), style="dim"))
-    for line in lines[1:]:
+    for line in lines:
         line.no_wrap, line.overflow = True, "ellipsis"
-    return Group(*lines)
+    return Group(_bar(job_id, shown), *lines)
 
 
 def _bar(job_id: int, shown: insight.Progress) -> Table:

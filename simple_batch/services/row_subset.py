@@ -1,4 +1,4 @@
-"""Some rows of a file as a file of their own: the first, or some at random."""
+"""A file of some rows of another: the first, or some at random."""
 
 import contextlib
 import csv
