@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from ..core.home import HOME
 from ..core.version import __version__
 from . import manner
 from .verb_table import GROUPS, SECTIONS, VERBS, Verb
@@ -76,10 +77,9 @@ def _loaded(verb: Verb) -> click.Command:
 
 
 def settle_home(path: str | None) -> None:
-    """Use the data folder at ``path``, else the one of SIMPLE_BATCH_HOME."""
-    wanted = path or os.environ.get("SIMPLE_BATCH_HOME")
-    if wanted and (path or not os.environ.get("SIMPLE_BATCH_INSTANCE_PATH")):
-        os.environ["SIMPLE_BATCH_INSTANCE_PATH"] = str(Path(wanted).expanduser().absolute())
+    """Use the data folder at ``path``, if there is one, before every other choice (core/home.py)."""
+    if path:
+        os.environ[HOME] = str(Path(path).expanduser().absolute())
 
 
 @click.command(
