@@ -1,12 +1,13 @@
 """The verb doctor: checks this installation, and says what to do."""
 
 import sys
+from pathlib import Path
 
 import click
 import msgspec
 
 from ..core.terminal import shown_line
-from ..services import diagnosis
+from ..services import diagnosis, home_move
 from .base import ExitStatus, command, put, put_json
 from .manner import has_colour
 
@@ -14,9 +15,18 @@ from .manner import has_colour
 @command("doctor", on_database=False)
 @click.option("--no-apis", is_flag=True, help="Call no API.")
 @click.option("--json", "as_json", is_flag=True)
-def doctor(no_apis, as_json):
+@click.option(
+    "--move-from",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Move the data in this folder to the home.",
+)
+def doctor(no_apis, as_json, move_from):
     """Check versions, data folder, port, database, disk, keys, clock, and each API with one free call
     (the list of its models). Exits with 1 if something is wrong."""
+    if move_from is not None:
+        put(f"Moved to {home_move.move(move_from)}. Check it: simple-batch doctor")
+        return ExitStatus.DONE
     found = []
     for one in diagnosis.findings(with_apis=not no_apis):
         found.append(one)

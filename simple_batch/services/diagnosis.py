@@ -76,7 +76,7 @@ def _versions() -> Iterator[Finding]:
     yield Finding("simple-batch", True, __version__)
     yield Finding("python", not old, python, "Install Python 3.11 or newer." if old else "")
     wrong = [text for name in _NEEDED if (text := _other_version(name))]
-    remedy = "Install it again: pip install --force-reinstall simple-batch" if wrong else ""
+    remedy = "Install it again, the way it was installed (docs/installation.md)." if wrong else ""
     yield Finding("packages", not wrong, ", ".join(wrong) or "as required", remedy)
 
 

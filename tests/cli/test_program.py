@@ -11,8 +11,9 @@ import time
 import pytest
 
 from .. import endpoint as e
+from .. import postgres
 from ..endpoint import MisbehavingEndpoint
-from ..process import ROOT, environment, program
+from ..process import ROOT, environment, program, served
 
 REVIEWS = "review,stars\n好吃,5\nBad,1\nMeh,3\nNice,4\n"
 PROMPT = ("-p", "Classify: {{ review }}")
@@ -176,3 +177,30 @@ def test_home_decides_where_the_data_is(batch, tmp_path):
         done = batch(*(word.format(home) for word in words))
         assert done.returncode == 0, done.stderr
         assert (home / "encryption.key").exists()
+
+
+def test_the_doctor_moves_an_old_folder_of_data(batch, work, good, instance, tmp_path):
+    done = batch("run", "reviews.csv", *PROMPT, "-o", "out.csv")
+    assert done.returncode == 0, done.stderr
+    home = tmp_path / "home"
+    serving = served(instance)
+    refused = batch("--home", str(home), "doctor", "--move-from", str(instance))
+    assert refused.returncode == 1 and "end it first" in refused.stderr
+    serving.stop()
+    moved = batch("--home", str(home), "doctor", "--move-from", str(instance))
+    assert moved.returncode == 0, moved.stderr
+    assert f"Moved to {home}" in moved.stdout and list(instance.iterdir()) == []
+    # the key opens what it encrypted, and the file of the job is found
+    good.script[:] = [e.http(200, {"data": [{"id": "m"}]})]
+    checked = {
+        one["name"]: one
+        for one in json.loads(batch("--home", str(home), "doctor", "--json").stdout)
+    }
+    assert checked["keys"]["ok"] and checked["api good"]["ok"]
+    again = batch("--home", str(home), "export", "last", "-o", "again.csv")
+    assert again.returncode == 0, again.stderr
+    assert (work / "again.csv").read_bytes() == (work / "out.csv").read_bytes()
+    paths = postgres.asked(home, "SELECT min(path) FROM upload")
+    assert paths[0] is None or paths[0].startswith(str(home))
+    full = batch("--home", str(home), "doctor", "--move-from", str(instance))
+    assert full.returncode == 2 and "holds no data" in full.stderr
