@@ -67,7 +67,7 @@ def time_left(progress: Progress) -> str:
     bounds = progress["eta_range_s"]
     if bounds is None:
         return seconds(progress["eta_s"])
-    return "–".join(map(seconds, bounds))
+    return "–".join(dict.fromkeys(map(seconds, bounds)))
 
 
 def _seconds(progress: Progress) -> str:

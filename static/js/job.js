@@ -17,7 +17,7 @@
     put("done", number(done));
     put("total", number(c.total));
     put("elapsed", clock(p.elapsed_s));
-    put("eta", p.eta_range_s ? p.eta_range_s.map(clock).join("–") : clock(p.eta_s));
+    put("eta", p.eta_range_s ? [...new Set(p.eta_range_s.map(clock))].join("–") : clock(p.eta_s));
     put("rate", perSecond(p.requests_per_second));
     put("work", clock(p.work_left_s));
     put("unsent", c.cancelled ? `· ${words.wordUnsent.replace("{n}", number(c.cancelled))}` : "");

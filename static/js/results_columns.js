@@ -16,8 +16,6 @@ function apply() {
     if (!head.dataset.col || !width) return;
     head.dataset.chosen = "1";
     const rule = `#results tr > :nth-child(${place + 1}) { width: ${width}px; min-width: ${width}px; max-width: ${width}px; }`;
-    const at = [...sheet.cssRules].findIndex((old) => old.selectorText.includes(`:nth-child(${place + 1})`));
-    if (at >= 0) sheet.deleteRule(at);
     sheet.insertRule(`@media (min-width: 40.01rem) { ${rule} }`, sheet.cssRules.length);
   });
   table.classList.toggle("has-widths", widths.size > 0);
