@@ -58,7 +58,7 @@ def program(instance: Path, *args: str, cwd: Path, stdin: str = "", **more: str)
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
     )
 
 
@@ -106,7 +106,7 @@ class Server(StoppableProcess):
             for line in lines:
                 self.lines.append(line.rstrip())
 
-    def wait_for_line(self, part: str, timeout_s: float = 90.0) -> None:
+    def wait_for_line(self, part: str, timeout_s: float = 150.0) -> None:
         end = time.monotonic() + timeout_s
         while not any(part in line for line in self.lines):
             assert time.monotonic() < end, f"no {part!r} in: {self.lines}"
