@@ -179,6 +179,7 @@ def test_home_decides_where_the_data_is(batch, tmp_path):
         assert (home / "encryption.key").exists()
 
 
+@pytest.mark.skipif(postgres.CHOSEN, reason="of a SQLite file")
 def test_the_doctor_moves_an_old_folder_of_data(batch, work, good, instance, tmp_path):
     done = batch("run", "reviews.csv", *PROMPT, "-o", "out.csv")
     assert done.returncode == 0, done.stderr
