@@ -30,7 +30,7 @@ HOMES = ROOT / ".venv-clients"
 MODEL = "gpt-4o-mini-2024-07-18"  # batchata knows a few names and no others
 GOOD = {"apples": "about apples", "pears": "about pears"}
 REFUSED = {"something spicy": 400}
-LONGEST_S = 120
+LONGEST_S = 200
 
 # script: (its environment, the failures it shows, the name its file has here)
 SHOWN = {
