@@ -104,7 +104,7 @@ GROUPS = {
     "api": "Add, list, edit, test and remove connections to APIs.",
     "template": "Save, list, show and remove templates.",
     "user": "Manage users, and print the audit log.",
-    "token": "Manage access tokens for programs.",
+    "token": "Manage access tokens for programs.",  # nosec B105 - a help text
     "webhook": "Manage notifications when jobs end.",
     "backup": "Back the database up, and restore it.",
     "db": "Copy, clean and re-encrypt the database.",
