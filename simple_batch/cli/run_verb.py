@@ -164,7 +164,7 @@ def _delivered(job_id: int, status: ExitStatus, output: str | None, as_json: boo
         say(
             f"The answers are in job {job_id}. To a file: simple-batch export {job_id} -o answers.xlsx"
         )
-        say(f"In a browser: simple-batch serve, then http://127.0.0.1:7861/jobs/{job_id}/requests")
+        say(f"In a browser: simple-batch serve, then http://127.0.0.1:7861/jobs/{job_id}/results")
     return status
 
 

@@ -49,6 +49,7 @@ SECTIONS = (
             Verb("create", "jobs.create_job", "Create a job and do not wait for it."),
             Verb("reset", "jobs.reset_job", "Delete the results of a job, to start again."),
             Verb("share", "jobs.share_job", "Set who else sees a job."),
+            Verb("tag", "jobs.tag_job", "Add and remove tags of a job."),
             Verb("send-rest", "jobs.send_rest_now", "Send by calls what waits in batches."),
         ),
     ),

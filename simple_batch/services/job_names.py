@@ -6,6 +6,7 @@ from ..intake.nearest_name import near
 from ..store.models import Job
 
 LAST = "last"
+_DIGITS = 18  # of an id at most
 _LISTED = 10  # jobs of one name that an error lists
 _COMPARED = 2_000  # names that a misspelled one is compared with
 
@@ -14,8 +15,8 @@ def job_id_of(reference: str, in_bin: bool = False) -> int:
     """The id of the job that is meant, among those in the bin or the others. Raises NotFound, and
     InvalidInput where several have the name."""
     text = reference.strip()
-    if text.isascii() and text.isdigit():
-        number = int(text[:19])
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
+        number = int(text)
         if Job.select().where(Job.id == number).exists():
             return number
     jobs = _jobs(in_bin)

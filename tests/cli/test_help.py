@@ -24,6 +24,18 @@ def test_the_help_pages_are_as_written():
         assert "flask" not in text.lower(), name
 
 
+def test_every_flask_command_has_a_verb():
+    code = (
+        "from flask import Flask; from simple_batch import cli; app = Flask('x'); cli.register(app)\n"
+        "from simple_batch.cli.verb_table import VERBS\n"
+        "print(sorted(set(app.cli.commands) - {verb.flask for verb in VERBS}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_help_loads_nothing_that_a_job_needs():
     code = (
         "import sys; sys.argv[1:] = ['--help']; from simple_batch.cli.program import main\n"

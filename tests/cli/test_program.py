@@ -57,6 +57,8 @@ def test_a_table_in_one_line(batch, work, good):
     sent = [[it["content"] for it in body["messages"]] for body in good.bodies]
     assert ["One word.", "Classify: 好吃"] in sent
 
+    long = batch("show", "0" * 18 + "12")  # no id, and no other number for it
+    assert long.returncode != 0 and "There is no job" in long.stderr
     # the job by its name, and in one form for programs
     shown = json.loads(batch("show", "reviews", "--json").stdout)
     assert (shown["id"], shown["succeeded"]) == (1, 4)
