@@ -177,14 +177,14 @@ def _clock() -> Finding:
 
 
 def _seconds_off(base_url: str) -> float | None:
-    """How much the clock here is before that of a server; None where it does not tell."""
+    """How much the clock here is before that of a server; None where it gives none."""
     parts = urlsplit(base_url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     calling = kind(parts.hostname or "", parts.port, timeout=3)
     try:
         calling.request("HEAD", "/")
-        told = email.utils.parsedate_to_datetime(calling.getresponse().getheader("Date") or "")
-        return now_ms() / 1000 - told.timestamp()
+        there = email.utils.parsedate_to_datetime(calling.getresponse().getheader("Date") or "")
+        return now_ms() / 1000 - there.timestamp()
     except (OSError, ValueError, http.client.HTTPException):
         return None
     finally:

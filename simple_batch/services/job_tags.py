@@ -34,6 +34,6 @@ def remove(job_id: int, tags: tuple[str, ...]) -> None:
 
 
 def without(tags: tuple[str, ...], gone: tuple[str, ...]) -> tuple[str, ...]:
-    """The tags but those that are gone, whatever their case."""
+    """The tags but those that are gone; upper and lower case are the same."""
     names = {tag.casefold() for tag in gone}
     return tuple(tag for tag in tags if tag.casefold() not in names)

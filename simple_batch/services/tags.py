@@ -11,7 +11,7 @@ MOST = 20  # tags of a job
 
 
 def tags_of(text: str) -> tuple[str, ...]:
-    """The tags in a text, each once whatever its case. Raises InvalidInput."""
+    """The tags in a text, each once; upper and lower case are the same. Raises InvalidInput."""
     found: dict[str, str] = {}
     for part in re.split("[,，]", text or ""):
         tag = " ".join(part.split())

@@ -59,7 +59,7 @@ class Grid(msgspec.Struct):
 
 
 def grid_of(screen: Screen) -> Grid:
-    """The grid of a screen, whatever stands in it."""
+    """The grid of a screen, also of one with errors."""
     upload = screen.upload
     newest = prompt_versions.newest(upload.id)
     running = newest if newest is not None and newest.is_running else None

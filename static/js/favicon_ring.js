@@ -18,7 +18,7 @@
     pen.stroke();
   }
 
-  // two bars in the middle: the job is paused, whatever colours one sees
+  // two bars in the middle: the job is paused, also for readers who see no colours
   function bars() {
     pen.fillStyle = COLOURS.paused;
     for (const x of [0.38, 0.54]) pen.fillRect(SIZE * x, SIZE * 0.34, SIZE * 0.09, SIZE * 0.32);
