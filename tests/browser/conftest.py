@@ -25,8 +25,10 @@ PATIENCE_MS = 60_000  # with a machine that is slow and busy
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (e) =>
     console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`));"""
-# requests that a test itself cuts off, pages that are not there or refused, appear in the console
-EXPECTED = ("ERR_FAILED", *(f"{status} (" for status in (401, 403, 404, 422)))
+# a request of htmx that a click elsewhere ends, appears in the console
+ABORTED = ("htmx:sendAbort", "htmx:afterRequest")
+# so do requests that a test itself cuts off, pages that are not there or refused
+EXPECTED = ("ERR_FAILED", *ABORTED, *(f"{status} (" for status in (401, 403, 404, 422)))
 
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -43,19 +43,55 @@ def faults_of(page) -> list:
     return found + [width for width in (390, 768, 1024) if wider_than_the_window(page, width)]
 
 
+BATCH = '[data-service="batch"]'
+PLAIN = "plain (gpt-4.1-mini)"
+MAIN = "main (gpt-4.1-mini)"
+
+
+def chosen_before_the_scripts(page, connection) -> None:
+    """A choice made while a script is still loading counts too."""
+    held: list = []
+    page.route("**/htmx.min.js*", lambda route: held.append(route))
+    page.reload(wait_until="commit")
+    while not held:
+        page.wait_for_timeout(20)
+    offered = page.locator(BATCH).count()  # depends on the connection in the draft
+    connection.select_option(label=PLAIN if offered else MAIN)
+    held[0].continue_()
+    page.unroute("**/htmx.min.js*")
+    expect(page.locator(BATCH)).to_have_count(1 - offered)
+
+
+def picked_while_an_answer_is_under_way(page, connection, batch) -> None:
+    """The connection is chosen again and its answer comes after the next click: the click stays."""
+    connection.select_option(label=MAIN)
+    expect(page.locator(BATCH)).to_have_count(1)
+    held: list = []
+    page.route("**/jobs/new/*?*", lambda route: held.append(route))
+    connection.select_option(label=MAIN)
+    while not held:
+        page.wait_for_timeout(20)
+    batch.check()
+    with page.expect_response("**/jobs/new/*?*"):
+        held[0].continue_()
+    page.unroute("**/jobs/new/*?*")
+
+
 @both_languages
 def test_from_the_launch_to_merged_results(page, t, questions, provider):
     page.goto("/jobs/new")
     page.locator("#file").set_input_files(questions(COUNT))
     page.get_by_role("button", name=t("Continue")).click()
     batch = page.get_by_label(t("The provider's batch API"), exact=True)
-    expect(page.locator('[data-service="batch"]')).to_contain_text("$")
+    expect(page.locator(BATCH)).to_contain_text("$")
     batch.check()
     # another connection without a batch API, and back: what was picked stays as the page offers it
-    page.get_by_label(t("Connection"), exact=True).select_option(label="plain (gpt-4.1-mini)")
-    expect(page.locator('[data-service="batch"]')).to_have_count(0)
-    page.get_by_label(t("Connection"), exact=True).select_option(label="main (gpt-4.1-mini)")
-    batch.check()
+    connection = page.get_by_label(t("Connection"), exact=True)
+    connection.select_option(label=PLAIN)
+    expect(page.locator(BATCH)).to_have_count(0)
+    expect(page.locator("#draft-status [data-when=saved]")).to_be_visible()
+    chosen_before_the_scripts(page, connection)
+    picked_while_an_answer_is_under_way(page, connection, batch)
     assert faults_of(page) == []
     page.get_by_role("button", name=t.launch(COUNT)).click()
 
