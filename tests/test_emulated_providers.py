@@ -6,7 +6,6 @@ import json
 
 import openai
 import pytest
-from mistralai.client import Mistral
 
 from simple_batch.core import context
 from simple_batch.core.domain import Cause, Request
@@ -18,6 +17,7 @@ from simple_batch.store.configs import endpoint_of
 from simple_batch.store.database import connected
 
 from .emulators.manners import MANNERS
+from .emulators.mistral_client import mistral_client
 from .emulators.openai_compatible import BUSY, KEY, Emulator
 
 OTHER_EMULATORS = {"anthropic", "simple-batch"}
@@ -165,8 +165,10 @@ def test_openais_client_is_content_with_the_emulator(provider):
 
 
 def test_mistrals_client_is_content_with_the_emulator():
-    with Emulator(MANNERS["mistral"]) as emulator:
-        client = Mistral(api_key=KEY, server_url=emulator.base_url.removesuffix("/v1"))
+    with (
+        Emulator(MANNERS["mistral"]) as emulator,
+        mistral_client(emulator.base_url.removesuffix("/v1"), KEY) as client,
+    ):
         messages = [{"role": "user", "content": "Say OK."}]
         chat = client.chat.complete(model="model-a", messages=messages)
         assert chat.choices[0].message.content == "OK"

@@ -12,6 +12,7 @@ _WITH_COMMANDS = (
     "gallery",
     "templates",
     "jobs",
+    "job_figures",
     "deletion",
     "run",
     "export",

@@ -3,9 +3,8 @@
 import click
 
 from ..core import context
-from ..insight.summary import iso
 from ..services import job_bin, jobs
-from .base import command, confirm, put_json, put_table, say
+from .base import command, confirm, say
 
 
 @command("delete-job")
@@ -39,28 +38,6 @@ def restore_job(job_id):
     """Restore a deleted job from the bin."""
     job = job_bin.restore(job_id, actor="cli")
     say(f"Job {job_id} “{job.name}” is restored: {job.status}.")
-
-
-def list_deleted(as_json: bool) -> None:
-    """What is in the bin, for list-jobs --deleted."""
-    found = job_bin.listing()
-    if as_json:
-        times = ("deleted_at", "removed_at")
-        rows = [job._asdict() | {name: iso(getattr(job, name)) for name in times} for job in found]
-        put_json(rows)
-        return
-    header = ["id", "name", "status", "total", "ok", "failed", "deleted", "kept until"]
-    put_table(
-        header,
-        [
-            [
-                *(job.id, job.name, job.outcome_status or job.status),
-                *(job.total, job.succeeded, job.failed),
-                *(iso(job.deleted_at), iso(job.removed_at)),
-            ]
-            for job in found
-        ],
-    )
 
 
 COMMANDS = (delete_job, restore_job)

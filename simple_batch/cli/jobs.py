@@ -1,4 +1,4 @@
-"""create-job, list-jobs, show-job, and the commands that change a job's state (deletion.py removes jobs)."""
+"""create-job and the commands that change a job's state (job_figures.py shows jobs, deletion.py removes them)."""
 
 import sys
 from pathlib import Path
@@ -6,10 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from .. import insight
 from ..core.domain import Cause, JobStatus, Sharing, in_units
 from ..core.errors import InvalidInput
-from ..core.terminal import shown_line
 from ..services import (
     batch_service,
     configs,
@@ -28,8 +26,7 @@ from ..services.sharing import word as sharing_word
 from ..services.tags import tags_of
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
-from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
-from .deletion import list_deleted
+from .base import PRICE, command, confirm, counted, put, say
 from .options import job_options, new_job
 
 _job_id = click.argument("job_id", type=int)
@@ -72,88 +69,6 @@ def create_job(file, config, start, images, yes, **fields):
             say(
                 f"Nothing runs jobs now: start the server (python run.py), or flask run-job {job.id}."
             )
-
-
-@command("list-jobs")
-@click.option("--status", type=click.Choice([status.value for status in JobStatus]))
-@click.option("--tag", metavar="TAG", help="Only jobs with this tag.")
-@click.option("--deleted", is_flag=True, help="List the jobs in the bin instead.")
-@click.option("--json", "as_json", is_flag=True)
-def list_jobs(status, tag, deleted, as_json):
-    """List jobs, newest first."""
-    if deleted and (status or tag):
-        other = "--status" if status else "--tag"
-        raise click.UsageError(f"Give --deleted or {other}, not both.")
-    if deleted:
-        list_deleted(as_json)
-        return
-    page, found = 1, []
-    while True:
-        rows = insight.jobs_page(status=status, tag=tag, page=page, per_page=500)
-        found += rows.rows
-        if page >= rows.pages:
-            break
-        page += 1
-    if as_json:
-        put_json([insight.summary(row["id"]) for row in found])
-        return
-    put_table(
-        ["id", "name", "status", "total", "ok", "failed", "left", "tags"],
-        [
-            [
-                row["id"],
-                row["name"],
-                row["outcome_status"] or row["status"],
-                row["total"],
-                row["succeeded"],
-                row["failed"],
-                row["total"] - row["succeeded"] - row["failed"] - row["cancelled"],
-                ", ".join(row["tags"]),
-            ]
-            for row in found
-        ],
-    )
-
-
-@command("show-job")
-@_job_id
-@click.option("--json", "as_json", is_flag=True)
-def show_job(job_id, as_json):
-    """Show the figures of a job."""
-    found = insight.summary(job_id)
-    if as_json:
-        put_json(found)
-        return
-    for name, value in found.items():
-        if isinstance(value, dict):
-            value = ", ".join(
-                f"{key} {'unknown' if part is None else part}"
-                for key, part in value.items()
-                if not isinstance(part, list)
-            )
-        elif isinstance(value, list):
-            value = ", ".join(_item(item) for item in value) or "none"
-        put(f"{name:20} {'' if value is None else shown_line(str(value))}")
-    template = jobs.get(job_id).template_from
-    if template:
-        put(f"{'template':20} {template}")
-
-
-def _item(item: dict | str) -> str:
-    """A tag, a cause with its count, what one way saved, or a part."""
-    if isinstance(item, str):
-        return item
-    if "provider_id" in item:
-        return _part(item)
-    if "cause" in item:
-        return f"{item['cause']} {item['count']}"
-    amount = "unknown" if item["amount"] is None else item["amount"]
-    return f"{item['by']} {item['calls']} calls {amount} {item['currency']}"
-
-
-def _part(part: dict) -> str:
-    done = f"{part['succeeded']} succeeded, {part['failed']} failed of {part['requests']}"
-    return f"{part['id']} {part['provider_id'] or 'not sent'} {part['status']} ({done})"
 
 
 @command("share-job")
@@ -268,8 +183,6 @@ def reset_job(job_id, yes):
 
 COMMANDS = (
     create_job,
-    list_jobs,
-    show_job,
     share_job,
     tag_job,
     pause_job,

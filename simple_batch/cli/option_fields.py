@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ..intake.nearest_name import near
+from ..core.nearest_name import near
 from ..services.fields import Choice, Field, Kind
 from .base import PRICE
 

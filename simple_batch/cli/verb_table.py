@@ -35,8 +35,8 @@ SECTIONS = (
     Section(
         "Jobs",
         (
-            Verb("ls", "jobs.list_jobs", "List jobs, newest first."),
-            Verb("show", "jobs.show_job", "Show the figures of a job."),
+            Verb("ls", "job_figures.list_jobs", "List jobs, newest first."),
+            Verb("show", "job_figures.show_job", "Show the figures of a job."),
             Verb("watch", "run.watch_job", "Follow a job that runs elsewhere."),
             Verb("logs", "logs.logs", "Show what happened to a job, and its failures."),
             Verb("pause", "jobs.pause_job", "Pause a job: no new calls."),

@@ -2,8 +2,10 @@
 is. Code that computes or blocks without yielding shows up here."""
 
 import time
+from typing import TYPE_CHECKING
 
-import gevent
+if TYPE_CHECKING:
+    import gevent
 
 EVERY_S = 0.25
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -20,6 +22,8 @@ class LoopLagMeter:
 
     def start(self) -> None:
         """Measure from now on; a second call changes nothing."""
+        import gevent  # here: a command that makes no calls needs none
+
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._run)
 

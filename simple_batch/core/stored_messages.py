@@ -6,7 +6,7 @@ rows of older versions are translated too. Words of a provider or a mail server 
 """
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from .earlier_wordings import PRESENT
 from .messages import Message, translatable
@@ -22,10 +22,13 @@ class StoredMessage:
     def __init__(self, template: str, ours: tuple[str, ...] = ()):
         self.template = template
         self.ours = ours
-        pieces = _PLACEHOLDER.split(template)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        pieces = _PLACEHOLDER.split(self.template)
         pieces[::2] = map(re.escape, pieces[::2])
         pieces[1::2] = [f"(?P<{name}>.*?)" for name in pieces[1::2]]
-        self._pattern = re.compile("".join(pieces), re.DOTALL)
+        return re.compile("".join(pieces), re.DOTALL)
 
     @property
     def names(self) -> list[str]:

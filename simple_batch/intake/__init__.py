@@ -12,8 +12,7 @@ from .encodings import LABELS as ENCODINGS
 from .encodings import label as encoding_label
 from .encodings import named as encoding_named
 from .id_column import unique_id
-from .images import Image, folded, keep, kind_of, last_part, too_large
-from .nearest_name import near, nearest
+from .images import Image, keep, kind_of, last_part, too_large
 from .preview import Preview, example, first_model, first_rows, scan
 from .reader import Reader
 from .reading import Reading, unclear
@@ -78,13 +77,10 @@ __all__ = [
     "first_model",
     "first_rows",
     "fixed_text",
-    "folded",
     "is_archive",
     "keep",
     "kind_of",
     "last_part",
-    "near",
-    "nearest",
     "scan",
     "sheets",
     "spool",

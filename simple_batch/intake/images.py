@@ -7,7 +7,6 @@ A request has the short ``image-file:<file>`` in their place; the data URL is ma
 import hashlib
 import io
 import re
-import unicodedata
 import uuid
 from pathlib import Path, PurePosixPath
 
@@ -63,11 +62,6 @@ def name_of(text: str) -> str:
     if not parts or _CONTROL.search(name) or len(name) > MAX_NAME:
         _refuse(text, translatable("that is no name of a file"))
     return "/".join(parts)
-
-
-def folded(name: str) -> str:
-    """The same for names that differ in case, or in how accents are composed."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def last_part(name: str) -> str:

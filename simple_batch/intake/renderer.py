@@ -16,10 +16,10 @@ from ..core.clock import give_way
 from ..core.domain import IMAGE, Fault, Request
 from ..core.errors import InvalidInput
 from ..core.messages import Message, translatable
+from ..core.nearest_name import nearest
 from ..core.prompt_prefix import prefix_of
 from ..core.settings import Settings
 from .images import Image, name_of
-from .nearest_name import nearest
 from .request_checks import MAX_CUSTOM_ID, TOO_LONG, Bad, check_messages, check_text
 from .sandbox import BoundedEnvironment
 from .table import Row

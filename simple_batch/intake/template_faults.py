@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 
 from ..core.messages import Message, translatable
-from .nearest_name import near, nearest
+from ..core.nearest_name import near, nearest
 
 _WORDS = re.compile(r"[\w ]+")
 _OPERATORS = frozenset({"and", "or", "not", "in", "is", "if", "else"})

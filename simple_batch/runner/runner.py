@@ -79,7 +79,8 @@ class Runner:
         """``here`` where this process runs the jobs, ``elsewhere`` where others do, ``none`` where
         workers should and there is none."""
         if self._watches_only:
-            return workers_state()
+            with connected():
+                return workers.state()
         return "here" if self._lease.held else "elsewhere"
 
     def start(self) -> str:
@@ -254,9 +255,3 @@ class _Active:
 
     def _run_ended(self) -> None:
         self.scheduler.ended()
-
-
-def workers_state() -> str:
-    """Whether workers run the jobs: ``elsewhere``, or ``none``."""
-    with connected():
-        return "elsewhere" if workers.alive() else "none"

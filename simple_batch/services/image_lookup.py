@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import intake
 from ..core import context
 from ..core.messages import translatable
+from ..core.nearest_name import folded, near
 from ..intake import Bad, Image
 from ..store import images as rows
 from ..store.images import Given
@@ -42,13 +43,13 @@ class Beside:
         exact = rows.named(self._upload_id, name)
         if exact is not None:
             return exact
-        key = intake.folded(name)
+        key = folded(name)
         alike = rows.alike(self._upload_id, "key", key)
         if not alike:
             alike = [
                 one
                 for one in rows.alike(self._upload_id, "base", intake.last_part(key))
-                if _is_end(intake.folded(one.name), key)
+                if _is_end(folded(one.name), key)
             ]
         if len({one.file for one in alike}) > 1:
             raise Bad(
@@ -66,7 +67,7 @@ class Beside:
         self._hints += 1
         if self._hints > _MAX_HINTS:
             return None
-        return intake.near(name, rows.names(self._upload_id, _MAX_NEAR))
+        return near(name, rows.names(self._upload_id, _MAX_NEAR))
 
 
 class Folder:
@@ -119,7 +120,7 @@ class Folder:
         path = self._root
         for part in name.split("/"):
             if not (path / part).exists():
-                alike = self._entries(path).get(intake.folded(part), [])
+                alike = self._entries(path).get(folded(part), [])
                 if len(alike) != 1:
                     raise _missing(name, self._nearest(path, name))
                 part = alike[0]
@@ -141,7 +142,7 @@ class Folder:
             found: dict[str, list[str]] = {}
             if folder.is_dir() and self._is_inside(folder):
                 for name in sorted(entry.name for entry in os.scandir(folder)):
-                    found.setdefault(intake.folded(name), []).append(name)
+                    found.setdefault(folded(name), []).append(name)
             self._listed = folder, found
         return self._listed[1]
 
@@ -153,7 +154,7 @@ class Folder:
         assert self._root is not None  # without a folder no file is looked for
         prefix = folder.relative_to(self._root).as_posix() + "/"
         among = [prefix.removeprefix("./") + one for one in islice(names, _MAX_NEAR)]
-        return intake.near(name, among)
+        return near(name, among)
 
 
 def _image(given: Given) -> Image:
@@ -190,5 +191,5 @@ def given_as(name: str, image: Image) -> Given:
 
 def keyed(given: Given) -> tuple[str, str, Given]:
     """The keys by which it will be looked for, whole and last part, and itself."""
-    key = intake.folded(given.name)
+    key = folded(given.name)
     return key, intake.last_part(key), given

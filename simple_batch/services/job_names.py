@@ -2,7 +2,7 @@
 
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
-from ..intake.nearest_name import near
+from ..core.nearest_name import near
 from ..store.models import Job
 
 LAST = "last"

@@ -1,8 +1,12 @@
-"""The services of one app: found at ``app.extensions["simple_batch"]``."""
+"""The services of one app: found at ``app.extensions["simple_batch"]``.
+
+What runs jobs is loaded where they run, so that a command which only reads starts at once.
+"""
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core import (
     address_policy,
@@ -20,11 +24,6 @@ from ..core import (
 from ..core.errors import SettingsError
 from ..core.redis_client import password_of
 from ..core.settings import Settings
-from ..engine.governor import Governor
-from ..runner.hooks import Hooks
-from ..runner.lease import lease_of
-from ..runner.runner import Runner, workers_state
-from ..runner.stats import Health, RunnerStats
 from ..store.cluster import workers
 from ..store.database import (
     check_database,
@@ -34,15 +33,20 @@ from ..store.database import (
     open_database,
     sqlite_path,
 )
-from ..store.models import ApiConfig
 from ..store.secrets import open_vault
-from . import backups, batch_files, importer, retention
+
+if TYPE_CHECKING:
+    from ..engine.governor import Governor
+    from ..runner.hooks import Hooks
+    from ..runner.runner import Runner
+    from ..runner.stats import Health, RunnerStats
+    from ..store.models import ApiConfig
 
 logger = logging.getLogger(__name__)
 
 WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
 
-_runner: Runner | None = None
+_runner: "Runner | None" = None
 
 
 def prepare(with_database: bool = True, **overrides) -> Settings:
@@ -136,13 +140,18 @@ def start_runner(only: int | None = None) -> str:
     only watches: ``elsewhere``, or ``none`` where no worker lives."""
     global _runner
     if _runner is None:
+        from ..runner.runner import Runner
+
         _runner = Runner(context.settings(), context.vault(), hooks(), only)
         _runner.start()
     return _runner.state
 
 
-def hooks() -> Hooks:
+def hooks() -> "Hooks":
     """Hooks for the process that runs the jobs: its work besides the calls."""
+    from ..runner.hooks import Hooks
+    from . import backups, batch_files, importer, retention
+
     return Hooks(
         importer.import_quietly, batch_files.make_results, retention.sweep, backups.keep_up
     )
@@ -162,7 +171,10 @@ def runner_state() -> str:
         return _runner.state
     settings = context.settings()
     if settings.ENGINE == "celery":
-        return workers_state()
+        with connected():
+            return workers.state()
+    from ..runner.lease import lease_of
+
     lease = lease_of(settings.database_url)
     return "elsewhere" if lease.held_elsewhere() else "none"
 
@@ -193,17 +205,17 @@ def sweep() -> None:
         _runner.sweep()
 
 
-def health() -> Health | None:
+def health() -> "Health | None":
     """The state of the parts of this process's runner; None where it has none."""
     return _runner.health() if _runner is not None else None
 
 
-def figures() -> RunnerStats | None:
+def figures() -> "RunnerStats | None":
     """What the runner of this process counts of itself; None where it runs no jobs."""
     return _runner.figures() if _runner is not None else None
 
 
-def governor_of(config: ApiConfig) -> Governor | None:
+def governor_of(config: "ApiConfig") -> "Governor | None":
     """The limits that the jobs of this process keep on a connection; None where it runs no jobs. Raises
     ConfigurationError where its key cannot be opened."""
     return _runner.governor_of(config) if _runner is not None else None

@@ -17,9 +17,9 @@ from ..core.data_files import data_file
 from ..core.domain import ApiFormat, Auth, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
+from ..core.nearest_name import near
 from ..core.price_rules import PriceRules
 from ..engine.batch_api.profiles import BatchProfile
-from ..intake.nearest_name import near
 
 SHIPPED = data_file("providers.toml")
 CHAT = "/v1/chat/completions"

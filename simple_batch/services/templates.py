@@ -15,6 +15,7 @@ from ..core import context, identity
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
+from ..core.nearest_name import nearest
 from ..store import visibility
 from ..store.models import Job, SavedTemplate, TemplateVersion, database
 
@@ -152,7 +153,7 @@ def named(name: str) -> SavedTemplate:
         translatable(
             "There is no saved template “%(name)s”; the nearest is “%(nearest)s”.",
             name=name[:MAX_NAME],
-            nearest=intake.nearest(name, names),
+            nearest=nearest(name, names),
         ),
         "template",
     )

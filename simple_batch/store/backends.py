@@ -7,8 +7,6 @@ import sqlite3
 from contextvars import ContextVar
 from pathlib import Path
 
-import gevent
-from gevent import monkey
 from peewee import SqliteDatabase, __exception_wrapper__
 
 from ..core import extras
@@ -137,6 +135,9 @@ class Sqlite(RetryingDatabase, _File):
         nothing: where the file was moved, the next commit says so."""
         if self.fault() is not None:
             return
+        import gevent  # here: a command that only reads needs none
+        from gevent import monkey
+
         if monkey.is_module_patched("threading"):
             gevent.get_hub().threadpool.apply(_checkpoint, (self.database,))
         else:

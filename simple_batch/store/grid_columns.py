@@ -7,13 +7,15 @@ ratings (RATED) have no sort keys: ``rated_answer`` has an index of its few rows
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from ..core import content
-from ..core.schema import Schema
 from .models import Job
+
+if TYPE_CHECKING:
+    from ..core.schema import Schema
 
 CELL, FIELD = "col.", "field."
 RATED = ("rating", "labels", "note")
@@ -27,7 +29,9 @@ _list = msgspec.json.Decoder(list).decode
 
 
 @lru_cache(maxsize=64)  # compiling one takes longer than reading a page of rows
-def _schema(text: str) -> Schema:
+def _schema(text: str) -> "Schema":
+    from ..core.schema import Schema  # loaded for jobs that have one
+
     return Schema(msgspec.json.decode(text))
 
 
@@ -130,7 +134,7 @@ class Columns:
         for place, name in enumerate(names):
             self._add(f"{CELL}{name}", "cells", _at(place))
 
-    def _add_fields(self, schema: Schema) -> None:
+    def _add_fields(self, schema: "Schema") -> None:
         def fields(response: bytes | None) -> dict:
             found = schema.json_of(response) if response else None
             return found.value if found is not None and isinstance(found.value, dict) else {}

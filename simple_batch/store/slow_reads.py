@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from gevent import get_hub
 from peewee import SqliteDatabase
 
 from .models import database
@@ -17,6 +16,8 @@ def rows(sql: str, values: Sequence[object]) -> list[tuple]:
     opened = database.obj
     if not isinstance(opened, SqliteDatabase):
         return database.execute_sql(sql, values).fetchall()
+    from gevent import get_hub  # here: most commands need none
+
     return get_hub().threadpool.apply(_read, (Path(opened.database), sql, tuple(values)))
 
 

@@ -36,6 +36,7 @@ from ..store import batch_parts
 from ..store.models import ApiConfig, BatchPart, Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
+from ..store.savings import saved
 from . import labels
 from .downloads import attached
 from .option_fields import described
@@ -116,7 +117,7 @@ def overview(job_id: int):
         buckets=insight.buckets(job_id, points=120),
         chosen=chosen,
         details=_details(chosen),
-        savings=insight.saved(job),
+        savings=saved(job),
         inputs_per_call=job_options.inputs_per_call(job),
         schema=content.pretty(job.schema.encode()) if job.schema else None,
         template=content.pretty(job.template.encode()) if job.template else None,

@@ -16,6 +16,7 @@ from ..insight.charts import Charts
 from ..insight.summary import iso
 from ..services import job_options
 from ..store.request_filter import RequestFilter
+from ..store.savings import saved
 from .downloads import attached
 from .job import common
 from .rating_view import mean_word, score_word
@@ -136,7 +137,7 @@ def report(job_id: int):
         data=found,
         groups=insight.error_groups(job_id),
         summary=insight.summary(job_id),
-        savings=insight.saved(head["job"]),
+        savings=saved(head["job"]),
         score_word=score_word,
         mean_word=mean_word,
         chosen=job_options.of(head["job"]),

@@ -241,11 +241,12 @@ def test_celery_shows_and_reaches_the_workers(pair):
     assert "2 nodes online" in done.stdout, done.stdout + done.stderr
     with MisbehavingEndpoint(e.slow(0.3)) as endpoint:
         pair.add_config(endpoint.base_url, "shown", concurrency=2)
-        job_id = pair.make_job(questions(60), "shown")
+        job_id = pair.make_job(questions(3_000), "shown")  # it outlasts the start of the command
         wait_until(lambda: endpoint.calls > 4)
         done = pair.celery("inspect", "active", "--timeout", "5")
         assert "simple_batch.lane" in done.stdout, done.stdout + done.stderr
-        pair.wait_for(job_id)
+        pair.do(jobs.cancel, job_id)
+        pair.wait_for(job_id, "cancelled")
 
 
 def test_a_worker_says_what_it_needs(cluster):

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from mistralai.client import Mistral, errors
+from mistralai.client import errors
 
 from . import batch_base as base
 from .mistral_batches import KEY, MistralBatches
+from .mistral_client import mistral_client
 
 SMALL = "mistral-small-latest"
 CHAT = "/v1/chat/completions"
@@ -20,7 +21,7 @@ def provider():
 
 @pytest.fixture
 def client(provider):
-    with Mistral(api_key=KEY, server_url=provider.url) as client:
+    with mistral_client(provider.url, KEY) as client:
         yield client
 
 

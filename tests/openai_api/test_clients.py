@@ -30,7 +30,7 @@ HOMES = ROOT / ".venv-clients"
 MODEL = "gpt-4o-mini-2024-07-18"  # batchata knows a few names and no others
 GOOD = {"apples": "about apples", "pears": "about pears"}
 REFUSED = {"something spicy": 400}
-LONGEST_S = 200
+LONGEST_S = 600  # LiteLLM's proxy computes for half a minute before it answers
 
 # script: (its environment, the failures it shows, the name its file has here)
 SHOWN = {
@@ -98,7 +98,9 @@ def finished(command: list, **more) -> subprocess.CompletedProcess:
 
 def resume_once_stopped(client, endpoint):
     """Resume only after the client had time to poll the stopped batch."""
-    batch = wait_until(lambda: [found for found in client.batches.list() if found.errors], 90)[0]
+    batch = wait_until(
+        lambda: [found for found in client.batches.list() if found.errors], LONGEST_S
+    )[0]
     assert batch.errors.data[0].code == "invalid_api_key"
     gevent.sleep(1.2)
     endpoint.wrong = False

@@ -65,6 +65,11 @@ def alive() -> list[Known]:
     return [Known(*row) for row in database.execute_sql(_ALIVE)]
 
 
+def state() -> str:
+    """Whether workers run the jobs: ``elsewhere``, or ``none``. Needs an open database."""
+    return "elsewhere" if alive() else "none"
+
+
 def standing() -> tuple[dict[str, float], int]:
     """Age (s) of each live worker's last heartbeat, by name, and the number of assignments."""
     quiet = dict(database.execute_sql(_QUIET).fetchall())

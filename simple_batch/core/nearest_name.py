@@ -1,14 +1,18 @@
 """Suggests the nearest of some names for a misspelled one."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from itertools import islice
-
-from .images import folded
 
 _LONGEST = 100  # characters of a name that are compared
 _LIMIT = 2_000  # names that are looked at
 _TRIED = 20  # names that are compared letter by letter, which takes quadratic time
+
+
+def folded(name: str) -> str:
+    """The same for names that differ in case, or in how accents are composed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
