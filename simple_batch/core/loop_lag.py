@@ -34,6 +34,8 @@ class LoopLagMeter:
             self._greenlet = None
 
     def _run(self) -> None:
+        import gevent
+
         while True:
             due = time.monotonic() + EVERY_S
             gevent.sleep(EVERY_S)

@@ -8,7 +8,8 @@ import pytest
 from simple_batch.core import settings
 from simple_batch.core.domain import Fault, Request
 from simple_batch.core.errors import InvalidInput
-from simple_batch.intake import Renderer, Template, columns_needed, near, nearest
+from simple_batch.core.nearest_name import near, nearest
+from simple_batch.intake import Renderer, Template, columns_needed
 from simple_batch.intake.sandbox import BUDGET, MAX_DEPTH, BoundedEnvironment
 from simple_batch.intake.table import Row
 
