@@ -9,21 +9,22 @@ from typing import NamedTuple
 import msgspec
 
 from .json_pieces import Breaks
+from .lazy_pattern import lazy_pattern
 from .messages import Message, translatable
 
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]', re.DOTALL)
 _CLOSING = {b"[": "]", b"{": "}"}
-_BYTE = re.compile(r"\(byte (\d+)\)")
-_WORD = re.compile(r"[-+]?[\w.$+-]+|.", re.DOTALL)
+_BYTE = lazy_pattern(r"\(byte (\d+)\)")
+_WORD = lazy_pattern(r"[-+]?[\w.$+-]+|.", re.DOTALL)
 _HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _WORDLIKE = re.compile(rb"[\w.+-]")
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3}|[^u]|$)", re.DOTALL)
-_NOT_FINITE = re.compile(r"[-+]?(?:NaN|Infinity|inf|nan)\b", re.IGNORECASE)
+_NOT_FINITE = lazy_pattern(r"[-+]?(?:NaN|Infinity|inf|nan)\b", re.IGNORECASE)
 _PYTHON = {"none": "null", "true": "true", "false": "false", "nil": "null", "undefined": "null"}
 _SPACE = b" \t\r\n"
 _LOOK = 200  # bytes of what stands at the place that are looked at
-_PATH = re.compile(r"\.([^.\[`]+)|\[(\d+)\]")
+_PATH = lazy_pattern(r"\.([^.\[`]+)|\[(\d+)\]")
 _TYPES = {
     "object": translatable("an object"),
     "array": translatable("a list"),

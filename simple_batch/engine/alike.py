@@ -5,19 +5,19 @@ them is compared word by word, so nothing here depends on the wording. A provide
 without quotation marks does so within a sentence, which begins and ends alike.
 """
 
-import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from ..core.domain import Cause, RequestResult
+from ..core.lazy_pattern import lazy_pattern
 from .quotes import QUOTED
 
 SIMILAR = 0.75  # share of the words that two messages have in common
 FRAME = 5  # words in common at the beginning and at the end, around what differs
 _MOST_WORDS = 60
 _MOST_KINDS = 32
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|[\w.:/\-]*\d[\w.:/\-]*|[\u3400-\u9fff]")
-_VARIES = re.compile(r"[\d@/\\_]|\w-\w")  # an id, a number, an address, a path
+_WORD = lazy_pattern(r"[^\W\d_]+(?:'[^\W\d_]+)?|[\w.:/\-]*\d[\w.:/\-]*|[\u3400-\u9fff]")
+_VARIES = lazy_pattern(r"[\d@/\\_]|\w-\w")  # an id, a number, an address, a path
 
 
 class AlikeFailures:

@@ -23,6 +23,7 @@ import msgspec
 
 from ..core import reasoning
 from ..core.domain import EMBEDDINGS, Outcome
+from ..core.lazy_pattern import lazy_pattern
 
 _WITHOUT_TEXT = frozenset({EMBEDDINGS, "/v1/images/generations", "/v1/moderations"})
 # of the parts of an answer, and of several choices
@@ -36,21 +37,21 @@ _NONE = msgspec.Raw()
 
 # Words of finish reasons: of a generation that failed (Gemini's "function_call_filter:
 # MALFORMED_FUNCTION_CALL"), of a filter, of a rate, of a limit, of other failures.
-_GENERATION = re.compile("_(?:malformed|unexpected)_")
-_FILTER = re.compile(
+_GENERATION = lazy_pattern("_(?:malformed|unexpected)_")
+_FILTER = lazy_pattern(
     "_(?:filter(?:s|ed)?|safety|unsafe|sensitive|refus(?:al|ed?)|prohibited|block(?:list|ed)|recitation|"
     "spii|moderat(?:ion|ed)|guardrails?|intervened|policy|violation|censored|toxic(?:ity)?|harmful|"
     "inappropriate|copyright|language)_"
 )
-_RATE = re.compile("_(?:rate|quota|time|timeout)_")
-_LIMIT = re.compile(
+_RATE = lazy_pattern("_(?:rate|quota|time|timeout)_")
+_LIMIT = lazy_pattern(
     "_(?:length|max|maximum|limit|context|window|truncated|truncation|incomplete|repetition|paused?)_"
 )
-_FAILURE = re.compile(
+_FAILURE = lazy_pattern(
     "_(?:malformed|unexpected|rate|quota|time|timeout|errors?|fail|failed|failure|abort(?:ed)?|cancel(?:l?ed)?|"
     "insufficient|unavailable|overloaded|exception|crash(?:ed)?|interrupted|network|disconnected)_"
 )
-_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_WORD = lazy_pattern("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 # Items of a responses output that end with "_call" and are made by the service itself; all other calls are
 # the client's (platform.openai.com/docs/api-reference/responses/object).
@@ -64,7 +65,7 @@ _SERVED_CALLS = {
 _CLIENT_CALLS = frozenset(
     {"tool_use", "tool_call", "function_call", "mcp_approval_request", "toolUse", "functionCall"}
 )
-_MEDIA = re.compile("image|audio|video|file")
+_MEDIA = lazy_pattern("image|audio|video|file")
 _FAILED_STATUSES = frozenset({"failed", "cancelled"})
 _TEXTS = ("text", "content", "parts", "value")  # of a part of the content, in this order
 _TEXT_KINDS = frozenset({"text", "output_text", "input_text", "message", "refusal"})

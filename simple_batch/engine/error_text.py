@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.lazy_pattern import lazy_pattern
 from .quotes import unquoted
 from .surrogates import mended
 
@@ -74,11 +75,11 @@ _ECHOES = frozenset({"input", "ctx", "failed_generation", "request", "prompt"}) 
 _UNNAMED = frozenset(
     {"seconds", "value", "amount", "count", "nanos", "after", "delay", "until"}
 )  # the name above says what it is
-_PAGE = re.compile(r"<(?:!doctype|html|head|body|h\d|p|div|center)\b", re.I)
-_SAID = re.compile(  # in what can be read neither as JSON nor as Python: cut off, or with objects in it
+_PAGE = lazy_pattern(r"<(?:!doctype|html|head|body|h\d|p|div|center)\b", re.I)
+_SAID = lazy_pattern(  # in what can be read neither as JSON nor as Python: cut off, or with objects in it
     r"""(?<!\w)['"](?:message|msg)['"]\s*:\s*(?:'((?:[^'\\]|\\.){1,2000})'|"((?:[^"\\]|\\.){1,2000})")"""
 )
-_TAG = re.compile(r"<(?:(?:script|style)\b.*?</(?:script|style)|[^>]{0,500})>", re.S | re.I)
+_TAG = lazy_pattern(r"<(?:(?:script|style)\b.*?</(?:script|style)|[^>]{0,500})>", re.S | re.I)
 _EMPTY = (b"", b"null", b"{}", b"[]", b'""', b"false", b"0")
 _SUCCESS = ("0", "200", "ok", "success")
 _decode = msgspec.json.Decoder().decode

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ..core.lazy_pattern import lazy_pattern
 from .error_text import ErrorBody
 from .rate_limit_headers import CLOCK, LONGEST_S, duration_s
 
@@ -21,56 +22,56 @@ DAY_MARGIN_S = 5.0  # after midnight: clocks differ
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,9}(?:[.,]\d+)?|\b(?:an?|one)(?= [smhd]))"
-_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+_THOUSANDS = lazy_pattern(r",(?=\d{3}(?!\d))")
 _UNIT = (
     r"(?P<ms>milliseconds?|millis|msecs?|ms|毫秒)|(?P<s>se[ck]\w{0,8}|s|秒[钟鐘]?|초)"
     r"|(?P<m>min\w{0,6}|m|分[钟鐘間]?|분)|(?P<h>hours?|hrs?|h|heures?|stunden?|horas?|个?小时|個?小時|時間|시간)"
     r"|(?P<d>days?|d|jours?|tag(?:e|en)?|d[ií]as?|天|日|일)"
 )
-_PIECE = re.compile(rf"(?P<n>{_NUMBER})\s?(?:more\s)?(?:{_UNIT})(?![a-z])", re.IGNORECASE)
+_PIECE = lazy_pattern(rf"(?P<n>{_NUMBER})\s?(?:more\s)?(?:{_UNIT})(?![a-z])", re.IGNORECASE)
 _UNIT_PLAIN = re.sub(r"\?P<\w+>", "?:", _UNIT)
 _PIECE_PLAIN = rf"{_NUMBER}\s?(?:more\s)?(?:{_UNIT_PLAIN})"
-_SPAN = re.compile(
+_SPAN = lazy_pattern(
     rf"{_PIECE_PLAIN}(?:(?:\s|,|and\s){{0,5}}{_PIECE_PLAIN}){{0,4}}(?![a-z])", re.IGNORECASE
 )
-_MOMENT = re.compile(
+_MOMENT = lazy_pattern(
     r"\b1\d{9}(?:\d{3})?\b|\d{4}-\d\d-\d\d(?:[T ]|,? at )\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
 )
-_TIME_OF_DAY = re.compile(
+_TIME_OF_DAY = lazy_pattern(
     r"(?<![\d:.-])(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d))?\s?(?:Z|UTC|GMT)\b"
 )
-_HAN, _KANA = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[\u3040-\u30ff]")
-_SENTENCE = re.compile(r"(?<=[.!?;])\s+|[。！？；\n]")
-_ABOUT_WAITING = re.compile(
+_HAN, _KANA = lazy_pattern(r"[\u4e00-\u9fff]"), lazy_pattern(r"[\u3040-\u30ff]")
+_SENTENCE = lazy_pattern(r"(?<=[.!?;])\s+|[。！？；\n]")
+_ABOUT_WAITING = lazy_pattern(
     r"\b(?:re-?try|try|wait|again|come back|back in|back ?off|resets?|renew\w*|available|resum\w+|cool\w*|"
     r"next|another|more|left|remaining|closes?|opens?|ends?|replenish\w*|refill\w*|regain\w*|restored?|lifted|later|until|r[ée]essay\w+|erneut|nouveau|nuevo|intent\w+|warten|attend\w+)"
     r"|重[试試]|再[试試]|再試行|等待|恢[复復]|稍[后後]|重置|다시|재시도",
     re.IGNORECASE,
 )
-_AHEAD = re.compile(
+_AHEAD = lazy_pattern(
     r"(?:\b(?:in|after|for|wait|another|until|at|by|back ?off|dans|pendant|nach|en|dentro de)|[:：]|等待|[请請]?在|[请請]|于|於)\s*"
     r"(?:about|around|approximately|at least|another|~)?\s*$",
     re.IGNORECASE,
 )
-_DURATION_AHEAD = re.compile(r"\b(?:in|after|for|wait)\s*(?:about|around|another)?\s*$", re.I)
+_DURATION_AHEAD = lazy_pattern(r"\b(?:in|after|for|wait)\s*(?:about|around|another)?\s*$", re.I)
 _DAY_S = 86_400.0
-_NAMED = re.compile(
+_NAMED = lazy_pattern(
     r"retry[-_ ]?after(?:[-_ ](?:s|secs?|seconds))?['\"]?\s?[:=]\s?['\"]?(\d{1,9}(?:\.\d+)?)(?![\w.])",
     re.I,
 )
-_BEHIND = re.compile(
+_BEHIND = lazy_pattern(
     r"\s*(?:later|before|until|from now|left|remaining|[之以]?[后後]|후|뒤)", re.IGNORECASE
 )
 # a field whose name says when to call again; what else it says is of time
 # the time in which calls are counted, and one that has passed
-_NO_WAIT = re.compile(
+_NO_WAIT = lazy_pattern(
     r"\d (?:requests?|calls?|tokens?|times) (?:in|within|after|for)\s*$"
     r"|(?:timed?[- ]?out|failed|gave up|aborted|canceled|cancelled|reached|exceeded|waited|elapsed|stopped"
     r"|terminated|disconnected|closed)\s+(?:after|for|in|of)\s*$",
     re.IGNORECASE,
 )
 _TIME_WORDS = "time-?stamp|after|delay|in|at|on|for|to|until|till|time|seconds?|secs?|sec|s|ms|millis|milliseconds|duration"
-_FIELD = re.compile(
+_FIELD = lazy_pattern(
     r"(?:x-?)?(?:rate-?limit-?|quota-?)?(?:"
     r"(?:retry(?=-?[adi])|resets?|wait|cooldown|backoff|renews?)(?:-?(?:{time}))*"
     r"|(?:(?:{time})-)+(?:next-)?(?:reset|retry|wait|available|renewal)"
@@ -79,11 +80,11 @@ _FIELD = re.compile(
     r")".replace("{time}", _TIME_WORDS),
     re.IGNORECASE,
 )
-_IN_MS = re.compile(r"(?:ms|millis|milliseconds)$", re.IGNORECASE)
+_IN_MS = lazy_pattern(r"(?:ms|millis|milliseconds)$", re.IGNORECASE)
 _PACIFIC, _CHINA = "America/Los_Angeles", "Asia/Shanghai"
 _ZONE_WORDS = (
-    (_PACIFIC, re.compile(r"generativelanguage|googleapis|gemini|FreeTier|ai\.google", re.I)),
-    (_CHINA, re.compile(r"aliyun|dashscope|bigmodel|baidu|qianfan|[\u4e00-\u9fff]", re.I)),
+    (_PACIFIC, lazy_pattern(r"generativelanguage|googleapis|gemini|FreeTier|ai\.google", re.I)),
+    (_CHINA, lazy_pattern(r"aliyun|dashscope|bigmodel|baidu|qianfan|[\u4e00-\u9fff]", re.I)),
 )
 _PLACES = {_PACIFIC: "Pacific", _CHINA: "China", "UTC": "UTC"}
 # where the system has no time zones: the later midnight of the two that summer time makes

@@ -9,6 +9,8 @@ import functools
 import re
 from enum import Enum, auto
 
+from ..core.lazy_pattern import lazy_pattern
+
 
 class Sign(Enum):
     """What a code stands for."""
@@ -32,11 +34,14 @@ class Wording:
     """A pattern that remembers what it has been searched in: in an outage all calls fail alike."""
 
     def __init__(self, pattern: str):
-        self.pattern = re.compile(pattern, re.IGNORECASE)
-        self._found = functools.lru_cache(_REMEMBERED)(self.pattern.search)
+        self.pattern = lazy_pattern(pattern, re.IGNORECASE)
+        self._found = functools.lru_cache(_REMEMBERED)(self._search)
 
     def search(self, text: str) -> re.Match[str] | None:
         return self._found(text)
+
+    def _search(self, text: str) -> re.Match[str] | None:
+        return self.pattern.search(text)
 
 
 _REMEMBERED = 16  # texts

@@ -2,11 +2,13 @@
 
 import re
 
-QUOTED = re.compile(
+from ..core.lazy_pattern import lazy_pattern
+
+QUOTED = lazy_pattern(
     r"`[^`]*`|\"[^\"]*\"|“[^“”]*”|‘[^‘’]*’|«[^«»]*»|「[^「」]*」|(?<!\w)'[^']*'(?!\w)"
 )
 # before a quotation: the words of another program, or the name of a limit
-_SAID = re.compile(
+_SAID = lazy_pattern(
     r"(?:errors?|messages?|reasons?|details?|said|says|upstream|exception|metric|limit|quota|code|type|status"
     r"|category|categories|返回|错误|原因)\W{0,3}$",
     re.IGNORECASE,

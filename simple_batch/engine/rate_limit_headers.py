@@ -15,6 +15,8 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from ..core.lazy_pattern import lazy_pattern
+
 LONGEST_S = 10 * 366 * 86_400.0
 _PROXIED = "llm_provider-"
 _RESETS = (
@@ -24,29 +26,29 @@ _RESETS = (
     "x-ratelimit-reset-after",
 )
 _UNIT_WORDS = (  # as they are written in place of ms, s, m, h, d
-    (re.compile(r"(?<=[\d.])\s*(?:milliseconds?|millis|msecs?|ms)(?![a-z])"), "ms"),
-    (re.compile(r"(?<=\d)\s*(?:seconds?|secs?|s)(?![a-z])"), "s"),
-    (re.compile(r"(?<=\d)\s*(?:minutes?|mins?|m)(?![a-z])"), "m"),
-    (re.compile(r"(?<=\d)\s*(?:hours?|hrs?|h)(?![a-z])"), "h"),
-    (re.compile(r"(?<=\d)\s*(?:days?|d)(?![a-z])"), "d"),
+    (lazy_pattern(r"(?<=[\d.])\s*(?:milliseconds?|millis|msecs?|ms)(?![a-z])"), "ms"),
+    (lazy_pattern(r"(?<=\d)\s*(?:seconds?|secs?|s)(?![a-z])"), "s"),
+    (lazy_pattern(r"(?<=\d)\s*(?:minutes?|mins?|m)(?![a-z])"), "m"),
+    (lazy_pattern(r"(?<=\d)\s*(?:hours?|hrs?|h)(?![a-z])"), "h"),
+    (lazy_pattern(r"(?<=\d)\s*(?:days?|d)(?![a-z])"), "d"),
 )
-_BETWEEN = re.compile(r"(?<=[smhd])(?:\s|,|and)+(?=\d)")
-_BEFORE = re.compile(r"^(?:(?:in|after|about|wait)\s+)*[~+]?\s*")
+_BETWEEN = lazy_pattern(r"(?<=[smhd])(?:\s|,|and)+(?=\d)")
+_BEFORE = lazy_pattern(r"^(?:(?:in|after|about|wait)\s+)*[~+]?\s*")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_PLAIN = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e\+?\d{1,2})?", re.IGNORECASE)
-_ISO_DURATION = re.compile(
+_PART = lazy_pattern(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = lazy_pattern(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PLAIN = lazy_pattern(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e\+?\d{1,2})?", re.IGNORECASE)
+_ISO_DURATION = lazy_pattern(
     r"P(?:(?P<d>\d{1,5})D)?(?:T(?:(?P<h>\d{1,6})H)?(?:(?P<m>\d{1,7})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?"
 )
-CLOCK = re.compile(
+CLOCK = lazy_pattern(
     r"(?:(?P<d>\d{1,4})\.)?(?P<h>\d{1,3}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d{1,9})?)"
 )
-_RETRY_AFTER = re.compile(
+_RETRY_AFTER = lazy_pattern(
     r"(?:.+-)?retry-?after(?:-?(?P<ms>ms|millis|milliseconds)|-?(?:s|secs?|seconds))?",
     re.IGNORECASE,
 )
-_POLICY_PART = re.compile(r"\b(remaining|r|reset|t)\s*=\s*(\d{1,12})", re.IGNORECASE)
+_POLICY_PART = lazy_pattern(r"\b(remaining|r|reset|t)\s*=\s*(\d{1,12})", re.IGNORECASE)
 
 
 class RateLimits(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ..core.lazy_pattern import lazy_pattern
 from .error_text import ErrorBody
 
 CONTENT = frozenset(  # what the user asks: never a parameter
@@ -21,14 +22,14 @@ CONTENT = frozenset(  # what the user asks: never a parameter
 )
 ROLE = "role"
 _STATUSES = frozenset({400, 404, 422, 500, 501})
-_CODES = re.compile(
+_CODES = lazy_pattern(
     r"(?:unsupported|unknown|unrecogni[sz]ed|extra|forbidden)[_ ](?:request_)?"
     r"(?:parameter|param|value|field|argument|key|property|forbidden)s?|extra_forbidden"
     r"|unsupportedparamserror|unsupported_?parameters?",
     re.I,
 )
-_SENTENCES = re.compile(r"(?<=[.;!?])\s+|\n+")
-_REJECTS = re.compile(
+_SENTENCES = lazy_pattern(r"(?<=[.;!?])\s+|\n+")
+_REJECTS = lazy_pattern(
     r"\b(?:un-?supported|not (?:currently |yet )?(?:be )?(?:supported|permitted|allowed|accepted|recogni[sz]ed"
     r"|available|valid for)|(?:does ?n[o']t|do ?n[o']t|does not|do not|cannot|can't) (?:currently )?"
     r"(?:support|accept|allow|recogni[sz]e|take)\w*|un(?:known|recogni[sz]ed|expected) "
@@ -40,46 +41,48 @@ _REJECTS = re.compile(
     re.I,
 )
 # of a value that is wrong in itself; with a code of _CODES it is not asked for
-_VALUE = re.compile(
+_VALUE = lazy_pattern(
     r"\bmust\b|\bshould (?:be|have)\b|\bat (?:most|least)\b|\b(?:less|greater|larger|smaller|more) than\b"
     r"|\bexceed|\btoo (?:large|long|small|high|low|many)\b|\bout of range\b|\binvalid (?:value|type)\b"
     r"|\bone of the allowed\b|\bbetween\b|\bmaximum\b|\bminimum\b|必须|超过|范围",
     re.I,
 )
-_TOKEN = re.compile(
+_TOKEN = lazy_pattern(
     r"(?P<quote>['\"`“‘])?(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:[.\-][A-Za-z0-9_]+|\[\d*\])*)(?P<end>['\"`”’])?"
 )
-_BEFORE = re.compile(
+_BEFORE = lazy_pattern(
     r"(?:\b(?:parameter|param|argument|field|property|name|keyword|option|specifying|setting|supplied|output"
     r"|参数)s?(?:\(s\))?\s*[:：]?\s*|[:：,，]\s*|[\[{(]\s*|不支持\s*)['\"`“‘]?$",
     re.I,
 )
-_LIST = re.compile(
+_LIST = lazy_pattern(
     r"(?:supplied|parameters?|arguments?|fields?|properties|supported[^:.]{0,60})\s*[:：]\s*[^:.]*$",
     re.I,
 )
-_AFTER = re.compile(
+_AFTER = lazy_pattern(
     r"['\"`”’]?\s*(?:=|:?\s*extra (?:inputs?|fields?)\b|(?:parameter |argument |option )?"
     r"(?:is|are|was) (?:not|un|no longer|deprecated|forbidden)|[:：]\s*(?:not|un|is )|参数|不支持)",
     re.I,
 )
-_LAST = re.compile(r"(?:support|accept|allow)\w*\s+(?:the )?$", re.I)
-_CONDITION = re.compile(r"\b(?:when|if|unless|while|because|once|alongside|together with)\b", re.I)
-_ONE_OF = re.compile(
+_LAST = lazy_pattern(r"(?:support|accept|allow)\w*\s+(?:the )?$", re.I)
+_CONDITION = lazy_pattern(
+    r"\b(?:when|if|unless|while|because|once|alongside|together with)\b", re.I
+)
+_ONE_OF = lazy_pattern(
     r"cannot both|can't both|\bboth\b.{0,60}(?:not|cannot)|at the same time|mutually exclusive|use only one"
     r"|only one of",
     re.I,
 )
-_MODEL = re.compile(r"validation errors? for (\w+)", re.I)
-_REQUEST = re.compile(r"request|body|param|completion|create|payload|input$", re.I)
-_ROLE_PLACE = re.compile(r"\brole\b", re.I)
-_ROLES = re.compile(r"['\"`“‘]?\b(system|developer)\b['\"`”’]?", re.I)
-_ROLE_WORDS = re.compile(
+_MODEL = lazy_pattern(r"validation errors? for (\w+)", re.I)
+_REQUEST = lazy_pattern(r"request|body|param|completion|create|payload|input$", re.I)
+_ROLE_PLACE = lazy_pattern(r"\brole\b", re.I)
+_ROLES = lazy_pattern(r"['\"`“‘]?\b(system|developer)\b['\"`”’]?", re.I)
+_ROLE_WORDS = lazy_pattern(
     r"unknown variant|does not match any|not one of|unexpected role|invalid role|\brole\b.{0,40}(?:not|un)"
     r"|should be|messages?[.\[].{0,20}role",
     re.I,
 )
-_IN_DATA = re.compile(r"\[\d*\]|\.\d+(?:\.|$)")
+_IN_DATA = lazy_pattern(r"\[\d*\]|\.\d+(?:\.|$)")
 _PREFIXES = ("body.", "request.", "params.", "parameters.", "parameter.", "extra_body.", "query.")
 _MOST_NAMES = 12
 
@@ -125,7 +128,7 @@ def _named(error: ErrorBody, coded: bool) -> Iterator[str]:
 
 
 # LiteLLM: "… does not support parameters: {'top_k': 5}", whose braces error_text.py reads as fields
-_LIST_ELSEWHERE = re.compile(r"support(?:ed)? param\w*\s*:?\s*$", re.I)
+_LIST_ELSEWHERE = lazy_pattern(r"support(?:ed)? param\w*\s*:?\s*$", re.I)
 
 
 def _names_in(sentence: str) -> Iterator[str]:
@@ -177,7 +180,7 @@ def _role_of(error: ErrorBody, coded: bool) -> str | None:
     return None
 
 
-_EXPECTED = re.compile(r"should be|expected (?:one of|tags)|must be|one of\b", re.I)
+_EXPECTED = lazy_pattern(r"should be|expected (?:one of|tags)|must be|one of\b", re.I)
 
 
 def _rejected_first(sentence: str, found: re.Match[str]) -> bool:

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterator
 from enum import Enum, auto
 
+from ..core.lazy_pattern import lazy_pattern
 from .error_text import ErrorBody
 
-_AMOUNT = re.compile(
+_AMOUNT = lazy_pattern(
     r"(?<![\w.\-/])(?P<n>\d{1,3}(?:[,_' ]\d{3})+|\d+(?:\.\d+)?)\s?(?P<k>[kKM]\b)?(?![\w]|[-/:.]\d)"
 )
 _SCALE = {"k": 1_000, "K": 1_000, "M": 1_000_000}
-_LIMIT = re.compile(
+_LIMIT = lazy_pattern(
     r"(?<![a-z])(?:"
     r"limit(?:ed)?|max(?:imum)?|most|more than|allow\w*|quota|cap(?:acity|ped)?|"
     r"ceiling|budget|bucket|holds?|threshold|up to|permitted|exceeds?|over|above|larger than|at least|"
@@ -24,7 +25,7 @@ _LIMIT = re.compile(
     r")|上限|限制|最多|最大|不超过|超过|超出|配额",
     re.IGNORECASE,
 )
-_NEEDED = re.compile(
+_NEEDED = lazy_pattern(
     r"(?<![a-z])(?:"
     r"request(?:ed|s|ing)?(?! limit)|need(?:s|ed)?|requires|required|got|given|"
     r"received|sent|asks?|asked|contains?|has|have|size|estimated|actual|costs?|wants?|"
@@ -32,68 +33,68 @@ _NEEDED = re.compile(
     r")|请求|需要|实际|本次|输入",
     re.IGNORECASE,
 )
-_USED = re.compile(
+_USED = lazy_pattern(
     r"(?<![a-z])(?:"
     r"used|usage|current(?:ly)?|consumed|so far|already|remaining|left|available|spent"
     r")|已用|已使用|当前|剩余",
     re.IGNORECASE,
 )
-_CALLS = re.compile(r"\s*(?:requests?|calls?|rp[msd]|connections?|queries|times|次)\b", re.I)
-_TIME = re.compile(r"\s*(?:ms|s|sec\w*|min\w*|h|hours?|days?|秒|分钟|小时|天)\b", re.IGNORECASE)
-_NAMES_CALLS = re.compile(
+_CALLS = lazy_pattern(r"\s*(?:requests?|calls?|rp[msd]|connections?|queries|times|次)\b", re.I)
+_TIME = lazy_pattern(r"\s*(?:ms|s|sec\w*|min\w*|h|hours?|days?|秒|分钟|小时|天)\b", re.IGNORECASE)
+_NAMES_CALLS = lazy_pattern(
     r"(?:requests?|calls?)[ -](?:per|/)|\brp[msd]\b|requests? limit|concurren", re.IGNORECASE
 )
-_NAMES_SIZE = re.compile(
+_NAMES_SIZE = lazy_pattern(
     r"token|\btp[msd]\b|character|byte|\b[kmg]i?b\b|size|large|long|字符|长度", re.IGNORECASE
 )
-_NO_AMOUNT = re.compile(
+_NO_AMOUNT = lazy_pattern(
     r"\b(?:(?:id|number|code|error|line|version|trace|model)\W*|(?<![<>]\s)request\s#?)$",
     re.IGNORECASE,
 )
-_TOKENS = re.compile(r"\s?(?:tok|tpm)", re.IGNORECASE)
+_TOKENS = lazy_pattern(r"\s?(?:tok|tpm)", re.IGNORECASE)
 _MOST = 1e9  # tokens; a larger number is an id
 _MORE = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:more|larger|greater|higher|bigger) than|>|exceeds|超过)"
 _LESS = r"(?:(?:tokens?|tpm|characters|bytes)\s*)?(?:\w+ )?(?:(?:less|smaller|lower|fewer) than|<)"
 _COMPARED = (
-    ("needed", re.compile(rf"\s*{_MORE}", re.I)),
-    ("limit", re.compile(rf"\s*{_LESS}", re.I)),
+    ("needed", lazy_pattern(rf"\s*{_MORE}", re.I)),
+    ("limit", lazy_pattern(rf"\s*{_LESS}", re.I)),
 )
 _REACH = 40  # characters before an amount that tell what it is
 _CUES = (("limit", _LIMIT), ("needed", _NEEDED), ("used", _USED))
 _PARTS = r"(?:request|prompt|input|message|body|payload|entity|content|text|string|image|file)s?"
-_WORDS = re.compile(
+_WORDS = lazy_pattern(
     rf"{_PARTS}(?: (?:body|payload|size|length))? (?:is |are |was )?too (?:large|big|long)|"
     r"(?:larger|bigger) than the (?:limit|maximum)|请求(?:过大|太大)",
     re.IGNORECASE,
 )
 # of a client error, which says more than a refusal by a rate: what is too large, and in what unit
-_NAMES_PART = re.compile(
+_NAMES_PART = lazy_pattern(
     rf"\b{_PARTS}\b|\btokens?\b|\bbytes?\b|\b[kmg]i?b\b|字符|长度", re.IGNORECASE
 )
-_UNIT = re.compile(
+_UNIT = lazy_pattern(
     r"token|character|byte|\b[kmg]i?b\b|\blength|\bsize|\blong\b|\blarge\b|字符|长度", re.IGNORECASE
 )
-_EXCEEDS = re.compile(
+_EXCEEDS = lazy_pattern(
     r"\b(?:size|length|tokens)\b.{0,20}\bexceed|\bexceed\w*.{0,30}\b(?:size|length|tokens)\b"
     r"|\bat most \d+ (?:characters|bytes|tokens)",
     re.IGNORECASE,
 )
-_OF_RATE = re.compile(r"quota|\brate\b|\bper \w|usage|credit|\bdaily|monthly", re.IGNORECASE)
-_OF_CONTENT = re.compile(
+_OF_RATE = lazy_pattern(r"quota|\brate\b|\bper \w|usage|credit|\bdaily|monthly", re.IGNORECASE)
+_OF_CONTENT = lazy_pattern(
     r"messages?|input|prompt|contents?|text|body|image\w*|query", re.IGNORECASE
 )
-_OTHER_PARAMS = re.compile(
+_OTHER_PARAMS = lazy_pattern(
     r"\b(?:max|budget)_\w*tokens\b|maxOutputTokens|\btools?\b|\bfunctions?\b|\bmetadata\b|\bstop\b|\bschema\b"
     r"|\bdimensions?\b|\bnames?\b|\btop_\w+|\bheaders?\b|\bbatch size of\b",
     re.IGNORECASE,
 )
 # how many tokens of output a request asks for, and what the context of the model holds
-_OUTPUT = re.compile(
+_OUTPUT = lazy_pattern(
     r"(\d+)(?: tokens)? (?:in|for|from) the (?:completion|output)|max_\w*tokens\W.{0,40}?too large: (\d+)"
     r"|\+ (\d+) >",
     re.IGNORECASE,
 )
-_CONTEXT = re.compile(r"context (?:length|window|size|limit)\D{0,20}?(\d+)", re.IGNORECASE)
+_CONTEXT = lazy_pattern(r"context (?:length|window|size|limit)\D{0,20}?(\d+)", re.IGNORECASE)
 
 
 class Size(Enum):

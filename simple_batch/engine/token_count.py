@@ -11,25 +11,28 @@ import json
 import logging
 import math
 import os
-import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..core.domain import IMAGE
+from ..core.lazy_pattern import lazy_pattern
 
 log = logging.getLogger(__name__)
 
 # tokens a character
 _WEIGHTS = (
-    (re.compile(r"[A-Za-z]"), 0.2),
-    (re.compile(r"[0-9]"), 0.58),
-    (re.compile(r"\s"), 0.16),
-    (re.compile(r"[!-/:-@\[-`{-~]"), 0.57),
-    (re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"), 0.85),
-    (re.compile(r"(?![\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff])[^\W\d_A-Za-z]"), 0.5),
-    (re.compile(r"(?!\s)[^\w\x00-\x7f]"), 1.5),
+    (lazy_pattern(r"[A-Za-z]"), 0.2),
+    (lazy_pattern(r"[0-9]"), 0.58),
+    (lazy_pattern(r"\s"), 0.16),
+    (lazy_pattern(r"[!-/:-@\[-`{-~]"), 0.57),
+    (lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"), 0.85),
+    (
+        lazy_pattern(r"(?![\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff])[^\W\d_A-Za-z]"),
+        0.5,
+    ),
+    (lazy_pattern(r"(?!\s)[^\w\x00-\x7f]"), 1.5),
 )
 _A_MESSAGE = 4  # its role and its ends
 _AN_ANSWER = 3  # the beginning of the answer
@@ -38,7 +41,7 @@ _AN_ANSWER = 3  # the beginning of the answer
 # begun. Other providers differ.
 _LOW, _A_TILE = 85, 170
 _AN_IMAGE = 765  # where the size is not known: one of 1024 x 1024
-_SIZE = re.compile(rf"{IMAGE}\w{{64}}-(\d+)x(\d+)\.")
+_SIZE = lazy_pattern(rf"{IMAGE}\w{{64}}-(\d+)x(\d+)\.")
 _VOCABULARIES = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 _SHA256 = {
     "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",

@@ -2,32 +2,33 @@
 candidatesTokenCount, prompt_cache_hit_tokens, thinking_tokens, …"""
 
 import functools
-import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
+from ..core.lazy_pattern import lazy_pattern
+
 _EXACT = 2**53  # up to which a float is a whole number for certain
 _DEPTH = 3  # of a usage object
 _LONGEST = 64  # characters of a name
-_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_COUNT = re.compile(r"tokens?(_count)?$")
-_NEEDLESS = re.compile(r"miss|uncached|_and_|input_output")
+_CAPITAL = lazy_pattern(r"(?<=[a-z0-9])(?=[A-Z])")
+_COUNT = lazy_pattern(r"tokens?(_count)?$")
+_NEEDLESS = lazy_pattern(r"miss|uncached|_and_|input_output")
 _CACHE, _WRITE = "(?:cache|caching)", "(?:writ|creat|stor)"
 _LIFETIME = "(?:ephemeral|cache|caching).*(?<![0-9])%s(?![a-z0-9])"
 _NAMES = {  # by role; the first that matches
-    "cache_write_1h": re.compile(_LIFETIME % "(?:1_?h|1_?hour|60_?m)"),
-    "cache_write_5m": re.compile(_LIFETIME % "(?:5_?m|5_?min)"),
-    "cache_write": re.compile(rf"{_CACHE}.*{_WRITE}|{_WRITE}.*{_CACHE}"),
-    "cached": re.compile(_CACHE),
-    "reasoning": re.compile(r"reason|think|thought"),
-    "input": re.compile(r"prompt|input"),
-    "output": re.compile(r"completion|output|candidate|generated|answer"),
-    "total": re.compile(r"total"),
+    "cache_write_1h": lazy_pattern(_LIFETIME % "(?:1_?h|1_?hour|60_?m)"),
+    "cache_write_5m": lazy_pattern(_LIFETIME % "(?:5_?m|5_?min)"),
+    "cache_write": lazy_pattern(rf"{_CACHE}.*{_WRITE}|{_WRITE}.*{_CACHE}"),
+    "cached": lazy_pattern(_CACHE),
+    "reasoning": lazy_pattern(r"reason|think|thought"),
+    "input": lazy_pattern(r"prompt|input"),
+    "output": lazy_pattern(r"completion|output|candidate|generated|answer"),
+    "total": lazy_pattern(r"total"),
 }
-_BESIDE_INPUT = re.compile(r"cache_[a-z]+_input_token")  # names of Anthropic and Bedrock
+_BESIDE_INPUT = lazy_pattern(r"cache_[a-z]+_input_token")  # names of Anthropic and Bedrock
 
 
 class _Name(NamedTuple):

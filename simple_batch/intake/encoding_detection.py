@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..core.errors import UploadRejected
+from ..core.lazy_pattern import lazy_pattern
 from ..core.messages import translatable
 from ..core.settings import Settings
 from . import latin_alphabets
@@ -57,21 +58,24 @@ _ALIKE = {"cp950": "big5hkscs", "euc_jis_2004": "euc_jp"}  # one to the detector
 _SAME = str.maketrans("‧﹑¯～⊕⊙∕﹨￥￠￡", "•､‾∼♁☉／＼¥¢£")
 _PICTURE = re.compile(rb"[\x94\x95][0-9][\x81-\xfe][0-9]")  # an emoji, in GB18030 alone
 # characters of two bytes that stand where a UTF-8 text has them
-_SIGN = re.compile(r"\d[°²³½¼¾%µ£€]|[°][CF]\b|[£¥¢§±~×]\d|[a-zA-Z][²³®©]|©\d")
+_SIGN = lazy_pattern(r"\d[°²³½¼¾%µ£€]|[°][CF]\b|[£¥¢§±~×]\d|[a-zA-Z][²³®©]|©\d")
 _SELDOM = "ĉĈĝĜĥĤĵĴŝŜŭŬŵŴŷŶĸŋŊŧŦħĦŀĿŉĭĬŏŎĩĨũŨŗŖĕĔĺĹŕŔſĳĲ"
-_ACCENTED = re.compile(
+_ACCENTED = lazy_pattern(
     f"[a-z](?![{_SELDOM}])[\u00df-\u017f]|(?![{_SELDOM}])[\u00c0-\u017f][a-z]|[A-Z][\u00c0-\u00de]"
 )
 # scripts of two bytes a letter, and of their letters those that every text has
 _SCRIPTS = (
-    (re.compile("[\u0386-\u03ce]{3,}"), re.compile("[αεηιουωάέήίόύώΑΕΗΙΟΥΩ]")),
-    (re.compile("[\u0410-\u0451\u0454-\u0457ЁЄІЇҐґўЎ]{3,}"), re.compile("[аеёиоуыэюяієїАЕИОУЫЯ]")),
-    (re.compile("[\u05d0-\u05ea]{6,}"), re.compile("[\u05d0\u05d4\u05d5\u05d9\u05de]")),
-    (re.compile("[\u0621-\u06d2]{3,}"), re.compile("[\u0627\u0648\u064a\u06cc\u0644\u0646]")),
+    (lazy_pattern("[\u0386-\u03ce]{3,}"), lazy_pattern("[αεηιουωάέήίόύώΑΕΗΙΟΥΩ]")),
+    (
+        lazy_pattern("[\u0410-\u0451\u0454-\u0457ЁЄІЇҐґўЎ]{3,}"),
+        lazy_pattern("[аеёиоуыэюяієїАЕИОУЫЯ]"),
+    ),
+    (lazy_pattern("[\u05d0-\u05ea]{6,}"), lazy_pattern("[\u05d0\u05d4\u05d5\u05d9\u05de]")),
+    (lazy_pattern("[\u0621-\u06d2]{3,}"), lazy_pattern("[\u0627\u0648\u064a\u06cc\u0644\u0646]")),
 )
-_MARK_OF_LETTER = re.compile("[\u030d-\u036f]")  # that no usual language has
-_NOT_HEBREW = re.compile("[А-Яыьэюяіїє]")  # the letters beyond those of CP1255 at the same bytes
-_NOT_THAI = re.compile(
+_MARK_OF_LETTER = lazy_pattern("[\u030d-\u036f]")  # that no usual language has
+_NOT_HEBREW = lazy_pattern("[А-Яыьэюяіїє]")  # the letters beyond those of CP1255 at the same bytes
+_NOT_THAI = lazy_pattern(
     "[^\x00-\x7f\xa0\u0e01\u0e02\u0e04\u0e06-\u0e3a\u0e40-\u0e4e\u2018-\u2026]|"
     "(?<![\u0e01-\u0e2e\u0e31\u0e34-\u0e3a\u0e47-\u0e4e])[\u0e30-\u0e3a\u0e47-\u0e4e]|"
     "[\u0e40-\u0e44](?![\u0e01-\u0e2e])"

@@ -11,6 +11,8 @@ from functools import lru_cache
 
 import msgspec
 
+from ..core.lazy_pattern import lazy_pattern
+
 # characters that make about half of a text
 _KOREAN = (
     "이다는의에을를가하고은지한로기사어해서나자리시그들도대아으인있일보면스적정장수제부과여주만라전원우상와"
@@ -25,15 +27,15 @@ _CHINESE = (
 )
 _KANJI = "日一人年大国会中本上出分生時前後間今行見事気言思学先語者手自何的新用方定品質問題要文作成力理考高長入合"
 _CYRILLIC = "оеаинтсрвлкміОЕАИНТСРВЛКМІ"
-_MARKS = re.compile(
+_MARKS = lazy_pattern(
     "[\u00a0-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u214f\u2190-\u24ff\u2500-\u27bf\u3000-\u303f\u30fb"
     "\uff01-\uff5e\uffe0-\uffe6\U0001f000-\U0001faff]"
 )
-_HANGUL = re.compile("[\uac00-\ud7a3]")
-_JAMO = re.compile("[\u3131-\u318e]")
-_KANA = re.compile("[\u3041-\u3096\u309b-\u309e\u30a1-\u30fa\u30fc-\u30fe]")
-_HAN = re.compile("[\u4e00-\u9fff]")
-_ONE_WITHIN = re.compile("(?=.*[A-Za-z].*[A-Za-z])[\x00-\x7f]*[^\x00-\x7f][\x00-\x7f]*")
+_HANGUL = lazy_pattern("[\uac00-\ud7a3]")
+_JAMO = lazy_pattern("[\u3131-\u318e]")
+_KANA = lazy_pattern("[\u3041-\u3096\u309b-\u309e\u30a1-\u30fa\u30fc-\u30fe]")
+_HAN = lazy_pattern("[\u4e00-\u9fff]")
+_ONE_WITHIN = lazy_pattern("(?=.*[A-Za-z].*[A-Za-z])[\x00-\x7f]*[^\x00-\x7f][\x00-\x7f]*")
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -125,8 +127,8 @@ def _with_kana(text: str) -> Shape:
 
 # --- words of letters -------------------------------------------------------------------------
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_INSIDE = re.compile(
+_WORD = lazy_pattern(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_INSIDE = lazy_pattern(
     r"[^\W\d_][\u00a1-\u00bf\u00d7\u00f7\u0192\u02c6\u02dc\u2020-\u2030\u20ac\u2122\ufffd][^\W\d_]"
 )
 _ALPHABETS = tuple(
@@ -182,8 +184,8 @@ def _western(text: str) -> Shape:
     return Shape(fits, len(letters), _share(most, len(letters)) if letters else 1.0)
 
 
-_LATIN = re.compile("[A-Za-z]")
-_QUOTES = re.compile("[‘’“”–—…•€£©®™°§«»\u00a0]+")
+_LATIN = lazy_pattern("[A-Za-z]")
+_QUOTES = lazy_pattern("[‘’“”–—…•€£©®™°§«»\u00a0]+")
 
 
 def _is_quoted(text: str) -> bool:

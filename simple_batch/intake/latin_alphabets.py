@@ -6,10 +6,11 @@ these code pages; ``è`` in one is ``č`` in the next, and what is read as Polis
 within words.
 """
 
-import re
 from functools import cache
 
 import msgspec
+
+from ..core.lazy_pattern import lazy_pattern
 
 _MARKS = "‘’“”„‚–—…•€£©®™°§«»‹›\u00a0¿¡ºª²³¹½¼¾·±×÷µ¢¥†‡´¨"
 _PARTING = "‘’“”„‚–—…•€£©®™°§«»‹›\u00a0½¼¾·±×÷µ¢¥†‡"  # beside words
@@ -82,14 +83,14 @@ _LEAST_LETTERS = 3  # of a code page that is not the usual one
 _MANY = 40  # letters, which may be of several languages then
 _LEAST_LEAD, _LEAST_LEAD_SHARE = 8, 0.1  # errors more
 
-_WORD = re.compile('[^\\s,.;:!?()"/\\-\\d' + _PARTING + "]+")
+_WORD = lazy_pattern('[^\\s,.;:!?()"/\\-\\d' + _PARTING + "]+")
 # an accent without its letter; a letter before a figure; a small one before a capital
-_IMPOSSIBLE = re.compile(
+_IMPOSSIBLE = lazy_pattern(
     "[\u02c7\u02d8\u02d9\u02db\u02dd¸¤¦¨´¯]|(?<![^\\W\\d_])[\u0100-\u017f](?=\\d)|(?<=\\d)[\u0100-\u017f]|[×÷][\u00a1-\u00ff]|"
     "[\u00c0-\u00ff][\u00b1-\u00b9\u00bc-\u00bf]|"
     "[¢£](?=[@-~])|¡[A-Z](?![a-z])|[a-zA-Z0-9][¡¿]|[\u00a1-\u00a9][\u00a1-\u00ff]|[\x80-\x9f]"
 )
-_CAPITALIZED = re.compile("(?<!\\w)([\u00df-\u017f])[A-Z\u00c0-\u00de]")
+_CAPITALIZED = lazy_pattern("(?<!\\w)([\u00df-\u017f])[A-Z\u00c0-\u00de]")
 
 
 class Look(msgspec.Struct, frozen=True):

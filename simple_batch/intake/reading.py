@@ -6,22 +6,22 @@ against it; where it is not, a page shows it with a switch and a command asks fo
 
 import csv
 import io
-import re
 from collections.abc import Collection
 
 import msgspec
 
 from ..core.errors import UploadRejected
+from ..core.lazy_pattern import lazy_pattern
 from ..core.messages import translatable
 from .table import first_rows
 
 MOST_NAME = 40  # characters of a column's name
 _MOST_WORDS = 3
 _MOST_CJK = 8  # characters of a name without spaces
-_SENTENCE = re.compile(r"[?!;？！。；…]|[.,:，：、]\s|[.:，、：]$|\n")
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_FIGURE = re.compile(r"[-+]?[\d.,:/\-\s%]+")
-_NUMBERED = re.compile(r"column_(\d+)")
+_SENTENCE = lazy_pattern(r"[?!;？！。；…]|[.,:，：、]\s|[.:，、：]$|\n")
+_CJK = lazy_pattern("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_FIGURE = lazy_pattern(r"[-+]?[\d.,:/\-\s%]+")
+_NUMBERED = lazy_pattern(r"column_(\d+)")
 # single words that head a column of texts
 _USUAL = frozenset(
     [

@@ -6,19 +6,22 @@ from itertools import islice, pairwise
 
 from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 
+from ..core.lazy_pattern import lazy_pattern
 from ..core.messages import Message, translatable
 from ..core.nearest_name import near, nearest
 
-_WORDS = re.compile(r"[\w ]+")
+_WORDS = lazy_pattern(r"[\w ]+")
 _OPERATORS = frozenset({"and", "or", "not", "in", "is", "if", "else"})
-_TAG = re.compile(r"(\{\{|\{%|\{#)((?:(?!\{\{|\{%|\{#|\}\}|%\}|#\}).)*+)(\}\}|%\}|#\})?", re.DOTALL)
+_TAG = lazy_pattern(
+    r"(\{\{|\{%|\{#)((?:(?!\{\{|\{%|\{#|\}\}|%\}|#\}).)*+)(\}\}|%\}|#\})?", re.DOTALL
+)
 _ENDS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _MOST_TAGS = 200  # that are looked at
 _SHOWN = 60  # characters of a tag
-_BLOCK = re.compile(r"innermost block that needs to be closed is '(\w+)'")
+_BLOCK = lazy_pattern(r"innermost block that needs to be closed is '(\w+)'")
 _QUOTES = "“”„‟‘’«»「」＂＇"
 _CLOSES = {"endif": "if", "endfor": "for", "else": "if", "elif": "if", "endset": "set"}
-_ASSIGNED = re.compile(r"[^=!<>]=[^=]")
+_ASSIGNED = lazy_pattern(r"[^=!<>]=[^=]")
 
 
 def explained(

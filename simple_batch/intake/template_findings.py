@@ -14,6 +14,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from ..core.clock import give_way
 from ..core.json_pieces import Breaks
+from ..core.lazy_pattern import lazy_pattern
 from ..core.messages import Message, translatable
 from .sandbox import BoundedEnvironment
 from .template import FIELD, MAX_TAGS, Template, name_and_sign, tags, texts_of
@@ -22,7 +23,7 @@ from .template_faults import text_as_number
 MOST = 20  # findings that are named
 # What Jinja reads stays as it is: raw parts, fields, statements, comments; one that does not end is
 # taken whole. Then the syntax of others; possessive, so that no text takes longer than another.
-_ANY = re.compile(
+_ANY = lazy_pattern(
     r"\{%-?\s*+raw(?:(?!endraw\s*+-?%\}).)*+(?:endraw\s*+-?%\})?|"
     r"\{\{(?:(?!\}\}).)*+(?:\}\})?|\{%(?:(?!%\}).)*+(?:%\})?|\{#(?=\s)(?:(?!#\}).)*+(?:#\})?|"
     r"(?P<braces>[$#@]?\{([^{}\n]{1,240}+)\})|"
@@ -35,8 +36,8 @@ _ANY = re.compile(
     r"\$([^\W\d]\w{0,200}+)|%([^\W\d]\w{0,200}+)%)",  # of shells
     re.DOTALL,
 )
-_CLOSED = re.compile(r"</([^<>\n]{1,240}+)>")
-_FORMAT = re.compile(r"\s*([^!:]*?)\s*(?:![rsa])?(?::.{0,20})?")  # of Python's fields
+_CLOSED = lazy_pattern(r"</([^<>\n]{1,240}+)>")
+_FORMAT = lazy_pattern(r"\s*([^!:]*?)\s*(?:![rsa])?(?::.{0,20})?")  # of Python's fields
 Kind = Literal["other_syntax", "no_column", "text_as_number"]
 
 

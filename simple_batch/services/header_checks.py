@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from ..core.errors import InvalidInput
+from ..core.lazy_pattern import lazy_pattern
 from ..core.messages import Message, translatable
 
 MOST = 50  # headers, and as many query parameters
@@ -30,10 +31,10 @@ FRAMING = frozenset(
     }
 )
 HEADER, PARAMETER = translatable("Header"), translatable("Query parameter")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_NO_HEADER = re.compile("[^\x20-\x7e\xa0-\xff]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
+_TOKEN = lazy_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_NO_HEADER = lazy_pattern("[^\x20-\x7e\xa0-\xff]")
+_CONTROL = lazy_pattern("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_WORDS = lazy_pattern(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 _SECRET_WORDS = frozenset(
     [
         "key",

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ..lazy_pattern import lazy_pattern
 from ..stored_messages import (
     JSON_ENDS_EARLY,
     NO_JSON,
@@ -34,12 +35,12 @@ MAX_VALUES = 500_000  # commas and brackets of such an answer: decoding takes 0.
 MAX_DIFFERENT = 20  # values in one text that are compared with the schema
 _MAX_PIECES = 1_000  # of a text that are read
 _BLANK = "\ufeff \t\r\n"
-_SPACE = re.compile(rf"[{_BLANK}]*")
-_FENCE = re.compile(r"`{3,}|~{3,}")
-_LANGUAGE = re.compile(r"[ \t]*[A-Za-z][\w.+-]{0,19}(?=[\s{\[\"])")
-_BRACKET = re.compile(r"[\[\]{}]")
-_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
-_PLACE = re.compile(r"\(byte (\d+)\)$")
+_SPACE = lazy_pattern(rf"[{_BLANK}]*")
+_FENCE = lazy_pattern(r"`{3,}|~{3,}")
+_LANGUAGE = lazy_pattern(r"[ \t]*[A-Za-z][\w.+-]{0,19}(?=[\s{\[\"])")
+_BRACKET = lazy_pattern(r"[\[\]{}]")
+_TOKEN = lazy_pattern(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
+_PLACE = lazy_pattern(r"\(byte (\d+)\)$")
 _EXCERPT = 20  # bytes shown of where a text stops being JSON
 _PAIRS = {"]": "[", "}": "{"}
 _any = msgspec.json.Decoder().decode

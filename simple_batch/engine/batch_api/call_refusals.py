@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ...core.domain import Cause
+from ...core.lazy_pattern import lazy_pattern
 from ...core.stored_messages import HTML_ANSWER, NO_JSON_ANSWER
 from ..adapter import BLOCK
 from ..classify import Classification, classify
@@ -22,17 +23,17 @@ from ..transport import Reply, TransportFailure
 from .batch_client import BatchCallFailed
 
 _GONE = (404, 410)
-_QUEUED_CODE = re.compile(
+_QUEUED_CODE = lazy_pattern(
     r"enqueued|token_?limit_?exceeded|queue_?(?:full|limit)|(?:batch|job|task)_?(?:count|queue|number|concurrency)"
     r"_?(?:limit|exceeded)|too_?many_?(?:batch|jobs|active|open|pending|concurrent)|concurren",
     re.I,
 )
 # too much of a kind that ends by itself: what waits or runs at the provider
-_FULL = re.compile(
+_FULL = lazy_pattern(
     r"limit|quota|exceed|too many|reached|maximum|more than|at most|full|超|上限|限制|已满|过多",
     re.I,
 )
-_QUEUED = re.compile(
+_QUEUED = lazy_pattern(
     r"enqueued?|in (?:the )?queue|queue(?:d|s)?\b|排队|队列|"
     r"\b(?:open|active|running|pending|concurrent|parallel|simultaneous|unfinished|in[ _-]progress|ongoing)"
     r"\b[\w -]{0,40}\b(?:batch(?:es)?|jobs?|tasks?|tokens?)|"
@@ -59,7 +60,7 @@ _OF_ERRORS = frozenset(
     ]
 )
 _SUCCESS = ("0", "200", "20000", "ok", "success")  # 20000: SiliconFlow
-_NO_FILE = re.compile(
+_NO_FILE = lazy_pattern(
     r"no such (?:file|batch|object)|(?:file|batch|文件|任务)[^.;。；]{0,80}?(?:not (?:be )?found|not exist|"
     r"(?:has|was|been|is)[\w ]{0,12}(?:expired|deleted|removed)|no longer|不存在|已过期|已删除|已失效)",
     re.I,

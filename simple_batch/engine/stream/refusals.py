@@ -14,14 +14,15 @@ model" (simonw in github/gh-models#31), "Streaming completion is not support yet
 
 import re
 
+from ...core.lazy_pattern import lazy_pattern
 from ..error_text import ErrorBody
 
-_OTHER_STREAMS = re.compile(
+_OTHER_STREAMS = lazy_pattern(
     r"\b(?:audio|video|image|byte|bit|input|output|file|data)[ -]streams?\b|stream_options\S*", re.I
 )
 _STREAM = r"(?<![a-z])stream(?:s|ing|ed)?\b"
 _FEW_WORDS = r"\W+(?:[\w.]+\W+){0,4}?"
-_NEEDED = re.compile(
+_NEEDED = lazy_pattern(
     rf"\bonly{_FEW_WORDS}{_STREAM}|{_STREAM}(?:\W+[\w.]+){{0,3}}?\W+only\b"
     r"|\bnon[- ]?stream"
     rf"|{_STREAM}{_FEW_WORDS}(?:must|required|needs?|should|false|enabled)\b"
@@ -29,7 +30,7 @@ _NEEDED = re.compile(
     r"|非流式|(?:仅|只|必须|需要?|请)[^。]{0,12}流式|流式[^。]{0,6}(?:必须|才)",
     re.I,
 )
-_REFUSED = re.compile(
+_REFUSED = lazy_pattern(
     rf"{_STREAM}{_FEW_WORDS}(?:not?|cannot|isn't|doesn't|unsupported|disabled|true)\b"
     rf"|\b(?:not?|cannot|isn't|doesn't|unsupported|remove|disable|verified){_FEW_WORDS}{_STREAM}"
     r"|不支持[^。]{0,6}流式|流式[^。]{0,6}不支持",
