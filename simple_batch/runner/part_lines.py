@@ -22,7 +22,7 @@ from .schema_corrections import SchemaCorrections
 
 _BYTES_PER_TOKEN = 4  # of ASCII text, roughly
 _OTHER_BYTES_PER_TOKEN = 2.5  # of other text: three bytes of UTF-8 are about a Chinese character
-_LINE_ID = re.compile(r"r(0|[1-9]\d{0,9})", re.ASCII | re.IGNORECASE)
+_LINE_ID = re.compile(r"[rR](0|[1-9][0-9]{0,9})")
 
 
 class _Model(msgspec.Struct):

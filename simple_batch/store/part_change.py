@@ -6,10 +6,12 @@ or because a batch has a line twice, are recorded once.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 
 import msgspec
 
 from ..core.domain import RequestStatus
+from .answer_group import AnswerGroup
 from .job_change import Recorded, call_of_attempt
 from .models import database
 
@@ -58,6 +60,18 @@ class PartChanges:
                 left.remove(key)
             found.append(record)
         return found
+
+    def take(self, group: AnswerGroup) -> set[int]:
+        """Take the requests of a group out of their part; returns those that were in it until now."""
+        values = group.part_id, msgspec.json.encode([index for index, *_ in group.answers]).decode()
+        return set(chain.from_iterable(database.execute_sql(_TAKE, values)))
+
+    def add_answers(self, part_id: int, costs: list[int | None]) -> None:
+        """Count requests of a part that have succeeded, at these costs."""
+        change = self._changes[part_id]
+        change.succeeded += len(costs)
+        change.unpriced += costs.count(None)
+        change.cost_nano += sum(cost for cost in costs if cost is not None)
 
     def add(self, record: Recorded, cost: int | None) -> None:
         """Count a request that was in a part; ``cost`` is that of the call that its result came from."""
