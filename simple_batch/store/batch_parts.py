@@ -4,6 +4,7 @@ A change of state is a compare-and-set: of two processes that believe to lead a 
 """
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 import msgspec
 from peewee import SQL, fn
@@ -19,14 +20,23 @@ AT_PROVIDER = (PartState.CREATING, *OPEN)  # the provider counts their tokens, o
 CHUNK = 5_000
 LEARNED_FOR_MS = 86_400_000  # a limit of enqueued tokens that was learned holds for a day
 
-_ADD = """
+_ADD_ALL = """
 INSERT INTO batch_line (job_id, idx, part_id)
-SELECT r.job_id, r.idx, CAST(? AS INTEGER) FROM request r
-WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))
-  AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
-  AND NOT EXISTS (SELECT 1 FROM batch_line b WHERE b.job_id = r.job_id AND b.idx = r.idx)
+SELECT p.job_id, v.value, p.id FROM batch_part p, (SELECT value FROM json_each(?)) v WHERE p.id = ?
+"""
+_ADD_FREE = (
+    _ADD_ALL
+    + """
+  AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = p.job_id AND x.idx = v.value)
+  AND NOT EXISTS (SELECT 1 FROM batch_line b WHERE b.job_id = p.job_id AND b.idx = v.value)
 RETURNING idx
 """
+)
+_ANY_AMONG = (
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM result WHERE job_id = ?1 AND idx >= ?2 AND idx <= ?3) "
+    "OR EXISTS (SELECT 1 FROM batch_line WHERE job_id = ?1 AND idx >= ?2 AND idx <= ?3)"
+)
+_GREW = "UPDATE batch_part SET requests = requests + ?, bytes = bytes + ?, tokens = tokens + ? WHERE id = ?"
 _LINES = """
 SELECT r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line, o.max_tokens FROM batch_line b
 JOIN request r ON r.job_id = b.job_id AND r.idx = b.idx
@@ -83,14 +93,15 @@ def add_step(part: BatchPart, sizes: dict[int, tuple[int, int]]) -> set[int]:
     listed = msgspec.json.encode(list(sizes)).decode()
     with database.atomic():
         lock_job(part.job_id)
-        rows = database.execute_sql(_ADD, (part.id, part.job_id, listed)).fetchall()
-        added = {index for (index,) in rows}
+        among = part.job_id, min(sizes), max(sizes)
+        if database.execute_sql(_ANY_AMONG, among).fetchone():
+            added = set(chain.from_iterable(database.execute_sql(_ADD_FREE, (listed, part.id))))
+        else:  # most parts are of requests that were never sent: all are free
+            one = database.execute_sql(_ADD_ALL, (listed, part.id)).rowcount > 0
+            added = set(sizes) if one else set()
         if added:
-            BatchPart.update(
-                requests=BatchPart.requests + len(added),
-                bytes=BatchPart.bytes + sum(sizes[index][0] for index in added),
-                tokens=BatchPart.tokens + sum(sizes[index][1] for index in added),
-            ).where(BatchPart.id == part.id).execute()
+            grew = [sum(each) for each in zip(*map(sizes.__getitem__, added), strict=True)]
+            database.execute_sql(_GREW, (len(added), *grew, part.id))
     return added
 
 

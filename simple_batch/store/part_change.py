@@ -15,10 +15,8 @@ from .answer_group import AnswerGroup
 from .job_change import Recorded, call_of_attempt
 from .models import database
 
-_TAKE = (
-    "DELETE FROM batch_line WHERE part_id = ? AND idx IN (SELECT value FROM json_each(?)) "
-    "RETURNING idx"
-)
+_REMOVE = "DELETE FROM batch_line WHERE part_id = ? AND idx IN (SELECT value FROM json_each(?))"
+_TAKE = f"{_REMOVE} RETURNING idx"
 _COUNT = (
     "UPDATE batch_part SET succeeded = succeeded + ?, failed = failed + ?, "
     "sent_again = sent_again + ?, cost_nano = cost_nano + ?, unpriced = unpriced + ? WHERE id = ?"
@@ -63,7 +61,12 @@ class PartChanges:
 
     def take(self, group: AnswerGroup) -> set[int]:
         """Take the requests of a group out of their part; returns those that were in it until now."""
-        values = group.part_id, msgspec.json.encode([index for index, *_ in group.answers]).decode()
+        indices = [index for index, *_ in group.answers]
+        values = group.part_id, msgspec.json.encode(indices).decode()
+        with database.atomic() as step:
+            if database.execute_sql(_REMOVE, values).rowcount == len(indices):
+                return set(indices)  # nearly always
+            step.rollback()
         return set(chain.from_iterable(database.execute_sql(_TAKE, values)))
 
     def add_answers(self, part_id: int, costs: list[int | None]) -> None:
