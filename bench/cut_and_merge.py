@@ -1,6 +1,8 @@
 """Cuts a job into parts of a provider's batch API and merges their results, in a separate process.
 
-python -m bench.cut_and_merge FOLDER REQUESTS    prints the CPU seconds and the peak memory as JSON
+python -m bench.cut_and_merge FOLDER REQUESTS [alone]    prints the CPU seconds, and how much memory grew, as JSON
+
+``alone``: without the bare loops that the others are compared with, which take memory too.
 """
 
 from gevent import monkey
@@ -46,7 +48,7 @@ QUESTION = "a sentence of some words. " * 10
 ANSWER = "an answer of some words. " * 40
 
 
-def main(folder: Path, count: int) -> dict:
+def main(folder: Path, count: int, alone: bool) -> dict:
     size = max(500, min(50_000, count // 20))
     create_app(
         INSTANCE_PATH=str(folder), LOG_DIR="", LOG_LEVEL="ERROR", BATCH_PART_MAX_REQUESTS=size
@@ -55,11 +57,11 @@ def main(folder: Path, count: int) -> dict:
         _make_job(count)
     providers = Providers(context.settings(), context.vault())
     before = _peak_mb()
-    cut = _cut(providers, folder)
+    cut = _cut(providers, folder, alone)
     files = PartFiles(context.settings().batches)
     for part in _parts():
         _write_results(files.input(part.id), files.folder(part.id) / "results-0.jsonl")
-    merged = _merge(providers, files, folder)
+    merged = _merge(providers, files, folder, alone)
     return {"requests": count, **cut, **merged, "grew_mb": _peak_mb() - before}
 
 
@@ -93,7 +95,7 @@ def _parts() -> list[BatchPart]:
         return list(BatchPart.select().order_by(BatchPart.id))
 
 
-def _cut(providers: Providers, folder: Path) -> dict[str, float]:
+def _cut(providers: Providers, folder: Path, alone: bool) -> dict[str, float]:
     """CPU seconds; each part is cut, then the bare loops do the same, because other work on the machine makes all
     of them slower at times."""
     files = PartFiles(context.settings().batches)
@@ -107,6 +109,8 @@ def _cut(providers: Providers, folder: Path) -> dict[str, float]:
     next(kept)
     took: Counter[str] = Counter()
     while (part := _timed(took, "cut_s", planner.next_part)) is not None:
+        if alone:
+            continue
         _timed(took, "cut_kept_s", kept.send, part.requests)
         _timed(took, "cut_bare_s", _bare_loop, files.input(part.id), folder / "bare.jsonl")
     kept.close()
@@ -143,7 +147,7 @@ def _write_results(source: Path, target: Path) -> None:
             out.write(msgspec.json.encode(row) + b"\n")
 
 
-def _merge(providers: Providers, files: PartFiles, folder: Path) -> dict[str, float]:
+def _merge(providers: Providers, files: PartFiles, folder: Path, alone: bool) -> dict[str, float]:
     """The same for merging."""
     with connected():
         job, config = Job.get(), ApiConfig.get()
@@ -152,13 +156,15 @@ def _merge(providers: Providers, files: PartFiles, folder: Path) -> dict[str, fl
     recorder = Recorder(100, 0.2, lambda complaint: None)
     recorder.start()
     merger = PartMerger(job, provider, recorder, Policy(), GuardPolicy())
-    kept = _bare_kept(folder / "bare.db", job.total)
+    kept = _bare_kept(folder / "bare.db", 0 if alone else job.total)
     next(kept)
     took: Counter[str] = Counter()
     for part in _parts():
         path = files.folder(part.id) / "results-0.jsonl"
         merged = _timed(took, "merge_s", merger.merge, part, client, [path], print)
         assert merged.missing == 0, merged
+        if alone:
+            continue
         _timed(took, "merge_kept_s", kept.send, path)
         _timed(took, "merge_bare_s", _bare_loop, path, folder / "bare.jsonl")
     kept.close()
@@ -274,4 +280,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), "alone" in sys.argv[3:])))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
-from ..core.clock import now_ms
 from ..core.domain import PartState, Service
 from ..core.errors import ConfigurationError
 from ..core.messages import translatable
@@ -334,4 +333,8 @@ class JobParts:
         return retry_while_unavailable(batch_parts.of_job, self.job_id, states)
 
     def _due(self, states: tuple[PartState, ...]) -> list[BatchPart]:
-        return retry_while_unavailable(batch_parts.due, self.job_id, states, now_ms())
+        waits = retry_while_unavailable(batch_parts.waits, self.job_id, states)
+        over = [part_id for part_id, until in waits.items() if self._waits.are_over(part_id, until)]
+        if not over:
+            return []
+        return retry_while_unavailable(batch_parts.in_states, over, states)

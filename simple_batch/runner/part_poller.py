@@ -118,11 +118,11 @@ class PartPoller:
             return None
         if batch.state is RemoteState.UNKNOWN and batch.status != part.provider_status:
             self._log.unknown_status(part, batch)
-        wait_ms = round(1000 * self._waits.next_look_s(part, moment))
+        until = self._waits.begin(part.id, self._waits.next_look_s(part, moment))
         retry_while_unavailable(
             lambda: batch_parts.note(
                 part.id,
-                not_before=moment + wait_ms,
+                not_before=until,
                 poll_failures=0,
                 detail="",
                 **remote_columns(batch),
@@ -139,7 +139,7 @@ class PartPoller:
         the batch is next asked about."""
         moved = retry_while_unavailable(
             lambda: batch_parts.move(
-                part.id, PartState.CANCELLING, (PartState.OPEN,), not_before=now_ms()
+                part.id, PartState.CANCELLING, (PartState.OPEN,), not_before=None
             )
         )
         if not moved:

@@ -213,18 +213,18 @@ class PartSender:
         return True
 
     def _opened(self, client: BatchClient, part: BatchPart, batch: RemoteBatch) -> None:
-        moment = now_ms()
         moved = self._moved(
             part,
             PartState.OPEN,
             (PartState.CREATING,),
             provider_id=batch.id,
-            sent_at=moment,
-            not_before=moment + round(1000 * self._settings.BATCH_POLL_FIRST),
+            sent_at=now_ms(),
+            not_before=self._waits.begin(part.id, self._settings.BATCH_POLL_FIRST),
             **remote_columns(batch),
         )
         if moved:
             self._waits.answered(part)
+            self._waits.sent(part)
             self._log.sent(part, batch)
         else:
             held = retry_while_unavailable(batch_parts.get, part.id)

@@ -136,11 +136,17 @@ def of_job(job_id: int, states: Sequence[PartState] = UNDER_WAY) -> list[BatchPa
     return list(BatchPart.select().where(mine).order_by(BatchPart.id))
 
 
-def due(job_id: int, states: Sequence[PartState], now: int) -> list[BatchPart]:
-    """The same without those that wait for a later moment than ``now`` (epoch ms)."""
+def waits(job_id: int, states: Sequence[PartState]) -> dict[int, int | None]:
+    """Until when (epoch ms) parts of a job in these states wait, by id, the oldest first; None: they do not."""
     mine = (BatchPart.job == job_id) & BatchPart.state.in_(list(states))
-    ready = BatchPart.not_before.is_null() | (BatchPart.not_before <= now)
-    return list(BatchPart.select().where(mine & ready).order_by(BatchPart.id))
+    rows = BatchPart.select(BatchPart.id, BatchPart.not_before).where(mine).order_by(BatchPart.id)
+    return dict(rows.tuples())
+
+
+def in_states(part_ids: Sequence[int], states: Sequence[PartState]) -> list[BatchPart]:
+    """Those of the parts that are in these states, the oldest first."""
+    found = BatchPart.id.in_(list(part_ids)) & BatchPart.state.in_(list(states))
+    return list(BatchPart.select().where(found).order_by(BatchPart.id))
 
 
 def counts(job_id: int) -> dict[PartState, int]:
@@ -269,7 +275,7 @@ def token_limit(config_id: int, model: str) -> int | None:
     """How many tokens may be enqueued for a model of a config, as far as refusals have shown."""
     text = ApiConfig.select(ApiConfig.batch_tokens).where(ApiConfig.id == config_id).scalar()
     limit, at = _decode_learned(text or "{}").get(model, (None, 0))
-    return limit if now_ms() - at < LEARNED_FOR_MS else None
+    return limit if abs(now_ms() - at) < LEARNED_FOR_MS else None  # the clock may have been set
 
 
 def learn_token_limit(config_id: int, model: str, limit: int) -> None:
