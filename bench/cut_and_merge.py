@@ -188,11 +188,12 @@ def _bare_cut_kept(folder: Path) -> Generator[None, int, None]:
     database = _same_tables(folder / "bare-cut.db")
     with connected():
         source = models.database.connection()
-    rows = source.execute("SELECT idx, body FROM request ORDER BY idx")
+    first = 0
     with (folder / "bare-cut.jsonl").open("wb") as out:
         count = yield
         while True:
-            for page in _pages(islice(rows, count)):
+            for low in range(first, first + count, GROUP):
+                page = source.execute(_READ, (low, min(low + GROUP, first + count))).fetchall()
                 for index, body in page:
                     line = b'{"custom_id":"r%d","method":"POST","url":"%s","body":%s}\n'
                     body = encode({**decode(body), "model": "m"})
@@ -200,6 +201,7 @@ def _bare_cut_kept(folder: Path) -> Generator[None, int, None]:
                 database.execute("BEGIN")
                 database.executemany(_NOTE, [(index,) for index, _body in page])
                 database.execute("COMMIT")
+            first += count
             count = yield
 
 
@@ -227,6 +229,7 @@ _COLUMNS = (
     "cache_write_1h_tokens, estimated, cost_nano, outcome, finish_reason, service_tier"
 )
 _KEEP = f"INSERT INTO result ({_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS.split(',')))})"
+_READ = "SELECT idx, body FROM request WHERE job_id = 1 AND idx >= ? AND idx < ? ORDER BY idx"
 _NOTE = "INSERT INTO batch_line (job_id, idx, part_id) VALUES (1, ?, 1)"
 _GONE = "DELETE FROM batch_line WHERE part_id = 1 AND idx IN (SELECT value FROM json_each(?))"
 

@@ -42,7 +42,7 @@ CUT_OFF_TRIES = (
     3  # of reading results that end in the middle of a line, until what is whole is merged
 )
 EMPTY_TRIES = 3  # batches in a row that end without a single result, until the job pauses
-_BEFORE_CREATE = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED)
+_BEFORE_CREATE = batch_parts.BEFORE_CREATE
 
 
 class Merge(Protocol):

@@ -21,7 +21,7 @@ from .part_files import PartFiles
 from .part_lines import MakerOf
 from .part_log import PartLog
 from .part_release import release
-from .part_sender import PartSender, batch_parts_ended, remote_columns, stops
+from .part_sender import PartSender, remote_columns, stops
 from .part_waits import PartWaits
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class PartPoller:
                 part.state = PartState.ENDED
                 self._sender.accepted()
                 self._log.ended(part, batch)
-                batch_parts_ended(part)
+                self._sender.has_ended(part)
             return None
         if batch.state is RemoteState.UNKNOWN and batch.status != part.provider_status:
             self._log.unknown_status(part, batch)

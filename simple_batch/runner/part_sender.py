@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 TRIP = 3  # batches refused as a whole, one after the other, that pause a job
 LATE_MS = 600_000  # so long a batch may appear after the call that created it got no answer
+TURN_S = 3.0  # after the end of a batch, in which parts of other jobs take its room
 STALE_S = 5.0  # between the commit that announces a batch and the call that creates it
 _ENQUEUED_LIMIT = re.compile(r"limit\W{0,3}\s*(?:is|of)?\s*([\d,. ]*\d)", re.IGNORECASE)
 _LEAST_TOKENS = 1_000  # a learned limit is not lower
@@ -88,6 +89,7 @@ class PartSender:
         self._may_call = may_call
         self._refused = 0  # parts refused as a whole, since the last that was not
         self._created_again: dict[int, int] = {}  # when (epoch ms), by part
+        self._turns: dict[int, float] = {}  # until when others go first, by config; monotonic clock
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
 
     def send(self, part: BatchPart) -> PauseReason | None:
@@ -141,10 +143,19 @@ class PartSender:
             self._cut_smaller(part)
             return False
         if enqueued and enqueued + part.tokens > limit:
-            if not self._moved_away(part):
-                self._waits.for_room(part, limit)
+            self._wait_for_room(part)
+            return False
+        if time.monotonic() < self._turns.get(part.config_id, 0.0) and retry_while_unavailable(
+            batch_parts.others_wait, part
+        ):
+            self._waits.for_others(part, TURN_S)
             return False
         return True
+
+    def _wait_for_room(self, part: BatchPart) -> None:
+        limit = retry_while_unavailable(batch_parts.token_limit, part.config_id, part.model)
+        if not self._moved_away(part):
+            self._waits.for_room(part, limit)
 
     # --- upload -----------------------------------------------------------------------------
 
@@ -192,10 +203,12 @@ class PartSender:
     def _announce(self, part: BatchPart) -> bool:
         """Commit that a batch may exist from now on."""
 
-        def work() -> bool:
+        def work() -> bool | None:
             with batch_parts.database.atomic():
                 if not self._leads():
                     raise NotLeading
+                if batch_parts.lacks_room(part):
+                    return None
                 return batch_parts.move(
                     part.id,
                     PartState.CREATING,
@@ -205,7 +218,10 @@ class PartSender:
                 )
 
         began = time.monotonic()
-        if not retry_while_unavailable(work):
+        announced = retry_while_unavailable(work)
+        if announced is None:  # another job has taken the room meanwhile
+            self._wait_for_room(part)
+        if not announced:
             return False
         part.state = PartState.CREATING
         if time.monotonic() - began > STALE_S and not retry_while_unavailable(self._leads):
@@ -351,7 +367,7 @@ class PartSender:
         if release(self._files, part, former, detail or batch.status):
             self._log.refused(part, detail or batch.status)
             self.forget_file(part)
-            batch_parts_ended(part)
+            self.has_ended(part)
         return None
 
     def _whole_refused(self, stop: PauseReason) -> PauseReason | None:
@@ -364,6 +380,11 @@ class PartSender:
     def accepted(self) -> None:
         """A batch has run: the provider takes batches of this job."""
         self._refused = 0
+
+    def has_ended(self, part: BatchPart) -> None:
+        """There is room at the provider: parts that wait for it are tried now, those of other jobs first."""
+        self._turns[part.config_id] = time.monotonic() + TURN_S
+        retry_while_unavailable(batch_parts.wake_waiting, part.config_id)
 
     def no_room(self, part: BatchPart, message: str) -> None:
         """The limit of enqueued tokens is reached: the part waits, and the limit is learned."""
@@ -459,11 +480,6 @@ def remote_columns(batch: RemoteBatch) -> dict:
 def remote_of(part: BatchPart) -> RemoteBatch:
     """The batch as the provider last reported it."""
     return _decode_remote(part.remote)
-
-
-def batch_parts_ended(part: BatchPart) -> None:
-    """There is room at the provider: parts that wait for it are tried now."""
-    retry_while_unavailable(batch_parts.wake_waiting, part.config_id)
 
 
 _decode_remote = msgspec.json.Decoder(RemoteBatch).decode

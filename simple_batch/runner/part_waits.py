@@ -22,6 +22,7 @@ _ROOM_MAX_S = 600.0
 _JITTER = 0.2
 _LEFT_MAX_S = 900.0  # of a wait that another process began: it may have had another time of day
 _AGE = 0.05  # of a batch: so long after the last look comes the next
+_FOR_ROOM = translatable("waits until the provider has room for its tokens")
 
 
 class PartWaits:
@@ -57,13 +58,17 @@ class PartWaits:
         count = self._for_room[part.id] = self._for_room.get(part.id, -1) + 1
         first = min(_ROOM_FIRST_S, 60 * self._settings.BATCH_POLL_FIRST)
         wait_s = min(_ROOM_MAX_S, first * 2 ** min(count, 10))
-        detail = translatable("waits until the provider has room for its tokens")
+        detail = _FOR_ROOM
         if limit is not None:
             detail = translatable(
                 "waits until the provider has room: at most %(limit)s tokens are enqueued",
                 limit=f"{limit:,}",
             )
         self._until(part, wait_s, detail)
+
+    def for_others(self, part: BatchPart, wait_s: float) -> None:
+        """Parts of other jobs have waited for the room that there is now."""
+        self._until(part, wait_s, _FOR_ROOM)
 
     def for_money(self, part: BatchPart) -> None:
         """The spend caps have room when other batches have ended, and end the wait."""

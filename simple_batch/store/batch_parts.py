@@ -13,7 +13,8 @@ from ..core.clock import now_ms
 from ..core.domain import PartState, Request
 from .models import ApiConfig, BatchLine, BatchPart, Job, database, lock_config, lock_job
 
-UNSENT = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED, PartState.CREATING)
+BEFORE_CREATE = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED)
+UNSENT = (*BEFORE_CREATE, PartState.CREATING)
 OPEN = (PartState.OPEN, PartState.CANCELLING)
 UNDER_WAY = (*UNSENT, *OPEN, PartState.ENDED)
 AT_PROVIDER = (PartState.CREATING, *OPEN)  # the provider counts their tokens, or may do so
@@ -194,6 +195,25 @@ def enqueued_tokens(config_id: int, model: str) -> int:
     theirs = (BatchPart.config == config_id) & BatchPart.state.in_(AT_PROVIDER)
     total = BatchPart.select(fn.SUM(BatchPart.tokens)).where(theirs & (BatchPart.model == model))
     return total.scalar() or 0
+
+
+def lacks_room(part: BatchPart) -> bool:
+    """Whether a part would exceed the learned limit of enqueued tokens beside those at the provider. Call it in the
+    transaction that announces its batch: no other job's can be announced meanwhile."""
+    lock_config(part.config_id)
+    limit = token_limit(part.config_id, part.model)
+    if limit is None:
+        return False
+    enqueued = enqueued_tokens(part.config_id, part.model)
+    return bool(enqueued) and enqueued + part.tokens > limit
+
+
+def others_wait(part: BatchPart) -> bool:
+    """Whether parts of other jobs wait for the same config and model."""
+    theirs = (BatchPart.config == part.config_id) & (BatchPart.model == part.model)
+    waiting = BatchPart.state.in_(BEFORE_CREATE) & (BatchPart.detail != "")
+    found = BatchPart.select(BatchPart.id).where(theirs & waiting & (BatchPart.job != part.job_id))
+    return found.exists()
 
 
 def wake_waiting(config_id: int) -> None:

@@ -86,6 +86,7 @@ class OpenAIBatches(BatchProvider):
         max_bytes: int | None = None,
     ):
         manner = self.manner = MANNERS[provider]
+        self.enqueued_tokens_limit: int | None = None
         self._error = manners.MANNERS[provider].error  # its form, as of other calls
         self.max_lines, self.max_bytes = (
             max_lines or manner.max_lines,
@@ -309,10 +310,12 @@ class OpenAIBatches(BatchProvider):
         faults = self._faults_of(batch)
         if self.faults.take(FAIL_LINE):
             faults = [_fault("invalid_request", "This line is not valid.", 2)]
-        limit = self.enqueued_lines_limit
-        if self.faults.take(ENQUEUED_LIMIT) or (
-            limit is not None and self.enqueued_lines() + batch.total > limit
-        ):
+        limit, enqueued = self.enqueued_lines_limit, self.enqueued_lines() + batch.total
+        if self.enqueued_tokens_limit is not None:
+            limit = self.enqueued_tokens_limit
+            enqueued = sum(map(_tokens_of, self.batches.values()))
+            enqueued += 0 if batch.id in self.batches else _tokens_of(batch)
+        if self.faults.take(ENQUEUED_LIMIT) or (limit is not None and enqueued > limit):
             # https://github.com/openai/openai-python/issues/2084
             message = (
                 f"Enqueued token limit reached for m-1 in organization org-x. Limit: {limit or 90_000:,} "
@@ -625,6 +628,11 @@ def _result(custom_id: str, status: int, body: Any) -> bytes:
 def _bare_result(custom_id: str, succeeded: bool, body: Any) -> bytes:
     row = {"custom_id": custom_id, "status": "succeeded" if succeeded else "failed"}
     return _encode({**row, **({"response": body} if succeeded else body)}) + b"\n"
+
+
+def _tokens_of(batch: Batch) -> int:
+    """Tokens that a batch holds of the limit, roughly; a real tokenizer finds fewer than bytes let expect."""
+    return 0 if batch.ended else batch.file.size // 8
 
 
 def _in_window(given: Any, windows: tuple[int, int]) -> bool:
