@@ -76,6 +76,7 @@ class JobParts:
         self._maker_of = maker_of
         self._log = part_log
         self._merge = merge
+        self._looked_for: set[int] = set()  # parts whose batches were looked for to end them
         self._empty = 0  # batches that ended without a single result, since the last that had one
         self._waits = PartWaits(settings)
         self._configs = configs
@@ -295,8 +296,12 @@ class JobParts:
         for part in self._of(*_BEFORE_CREATE):
             if release(self._files, part, _BEFORE_CREATE) and part.file_id:
                 self._forget_file(part)
-        for part in self._due((PartState.CREATING,)):
-            self._withdraw_uncertain(part)
+        due = {part.id for part in self._due((PartState.CREATING,))}
+        for part in self._of(PartState.CREATING):
+            # what the provider asked to wait for was another call
+            if part.id in due or part.id not in self._looked_for:
+                self._looked_for.add(part.id)
+                self._withdraw_uncertain(part)
         for part in self._of(PartState.OPEN):
             self._poller.cancel(part)
 

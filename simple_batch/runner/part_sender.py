@@ -311,7 +311,7 @@ class PartSender:
         if creating:
             self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
         if failed.enqueued:
-            self.no_room(part, finding.message)
+            self.no_room(part, finding.message, finding.retry_after_s)
             return None
         if failed.gone and part.file_id and self._refused < TRIP:
             self._refused += 1
@@ -386,8 +386,9 @@ class PartSender:
         self._turns[part.config_id] = time.monotonic() + TURN_S
         retry_while_unavailable(batch_parts.wake_waiting, part.config_id)
 
-    def no_room(self, part: BatchPart, message: str) -> None:
-        """The limit of enqueued tokens is reached: the part waits, and the limit is learned."""
+    def no_room(self, part: BatchPart, message: str, asked_s: float | None = None) -> None:
+        """The limit of enqueued tokens is reached: the part waits, for ``asked_s`` where the provider says so, and
+        the limit is learned."""
         config_id, model = part.config_id, part.model
         beside = retry_while_unavailable(batch_parts.enqueued_tokens, config_id, model)
         known = retry_while_unavailable(batch_parts.token_limit, config_id, model)
@@ -400,7 +401,7 @@ class PartSender:
             self._cut_smaller(part)
             return
         if not self._moved_away(part):
-            self._waits.for_room(part, limit)
+            self._waits.for_room(part, limit, asked_s)
 
     def _moved_away(self, part: BatchPart) -> bool:
         """Let another config take the requests of a part that finds no room."""

@@ -53,8 +53,9 @@ class PartWaits:
         self._ends[part_id] = until, time.monotonic() + wait_s
         return until
 
-    def for_room(self, part: BatchPart, limit: int | None) -> None:
-        """The limit of enqueued tokens is reached. A part that ends ends the wait (wake_waiting)."""
+    def for_room(self, part: BatchPart, limit: int | None, asked_s: float | None = None) -> None:
+        """The limit of enqueued tokens is reached; the provider may have ``asked`` for a wait. A part that ends
+        ends the wait (wake_waiting)."""
         count = self._for_room[part.id] = self._for_room.get(part.id, -1) + 1
         first = min(_ROOM_FIRST_S, 60 * self._settings.BATCH_POLL_FIRST)
         wait_s = min(_ROOM_MAX_S, first * 2 ** min(count, 10))
@@ -64,7 +65,7 @@ class PartWaits:
                 "waits until the provider has room: at most %(limit)s tokens are enqueued",
                 limit=f"{limit:,}",
             )
-        self._until(part, wait_s, detail)
+        self._until(part, asked_s or wait_s, detail)
 
     def for_others(self, part: BatchPart, wait_s: float) -> None:
         """Parts of other jobs have waited for the room that there is now."""

@@ -13,6 +13,7 @@ billed, ``POST /_emulator/set {"polls": null}`` lets batches end when told; batc
 
 import argparse
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,9 @@ from .batch_manners import MANNERS
 KEY = "sk-batch-emulated-0123456789"
 # Faults besides those of batch_base.py
 UPLOAD_HALF = "upload_half"  # the connection ends in the middle of an upload; what came is stored
+# with the header Retry-After; nothing is stored or created
+UPLOAD_LATER_429, UPLOAD_LATER_503 = "upload_later_429", "upload_later_503"
+CREATE_LATER_429, CREATE_LATER_503 = "create_later_429", "create_later_503"
 CREATE_FULL = "create_full"  # a 429 about too many open batches; no batch is created
 LIST_LATE = "list_late"  # a list does not show the newest batch yet
 RESULT_410 = "result_410"  # as RESULT_GONE
@@ -87,6 +91,8 @@ class OpenAIBatches(BatchProvider):
     ):
         manner = self.manner = MANNERS[provider]
         self.enqueued_tokens_limit: int | None = None
+        self.retry_after_s = 1.0
+        self.asked_at: dict[str, list[float]] = {"upload": [], "create": []}  # monotonic clock
         self._error = manners.MANNERS[provider].error  # its form, as of other calls
         self.max_lines, self.max_bytes = (
             max_lines or manner.max_lines,
@@ -182,7 +188,18 @@ class OpenAIBatches(BatchProvider):
 
     # --- files -----------------------------------------------------------------------------------------
 
+    def _later(self) -> dict[str, str]:
+        return {"Retry-After": f"{self.retry_after_s:g}"}
+
+    def _refuse_for_now(self, on_429: str, on_503: str) -> None:
+        if self.faults.take(on_429):
+            raise self._refused(429, "Rate limit reached for files.", "rate_limit", **self._later())
+        if self.faults.take(on_503):
+            raise self._refused(503, "The server is overloaded.", None, None, **self._later())
+
     def post_file(self, request: Request) -> Answer:
+        self.asked_at["upload"].append(time.monotonic())
+        self._refuse_for_now(UPLOAD_LATER_429, UPLOAD_LATER_503)
         form = _Form(request)
         fields, name = form.fields, form.name
         if not name:
@@ -268,6 +285,7 @@ class OpenAIBatches(BatchProvider):
     # --- batches ---------------------------------------------------------------------------------------
 
     def post_batch(self, request: Request) -> Answer:
+        self.asked_at["create"].append(time.monotonic())
         try:
             body = request.json()
         except msgspec.DecodeError:
@@ -275,7 +293,8 @@ class OpenAIBatches(BatchProvider):
         file = self._checked(body)
         if self.faults.take(CREATE_FULL):
             message = "Too many enqueued batches: at most 10 open batches are allowed."
-            raise self._refused(429, message, "rate_limit_exceeded", None, **{"Retry-After": "1"})
+            raise self._refused(429, message, "rate_limit_exceeded", None, **self._later())
+        self._refuse_for_now(CREATE_LATER_429, CREATE_LATER_503)
         return Answer(self._wrapped(self.create(file, body, "batch_")))
 
     def _checked(self, body: Any) -> StoredFile:
