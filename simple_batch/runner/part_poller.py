@@ -21,7 +21,7 @@ from .part_files import PartFiles
 from .part_lines import MakerOf
 from .part_log import PartLog
 from .part_release import release
-from .part_sender import PartSender, remote_columns, stops
+from .part_sender import PartSender, reported_columns, stops
 from .part_waits import PartWaits
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class PartPoller:
                     not_before=None,
                     poll_failures=0,
                     detail="",
-                    **remote_columns(batch),
+                    **reported_columns(part, batch),
                 )
             )
             if moved:
@@ -125,7 +125,7 @@ class PartPoller:
                 not_before=until,
                 poll_failures=0,
                 detail="",
-                **remote_columns(batch),
+                **reported_columns(part, batch),
             )
         )
         if part.state == PartState.CANCELLING and batch.state is not RemoteState.CANCELLING:

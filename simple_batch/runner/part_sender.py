@@ -40,12 +40,13 @@ from .part_waits import PartWaits
 log = logging.getLogger(__name__)
 
 TRIP = 3  # batches refused as a whole, one after the other, that pause a job
-LATE_MS = 600_000  # so long a batch may appear after the call that created it got no answer
+LATE_S = 600.0  # so long a batch may appear after the call that created it got no answer
 TURN_S = 3.0  # after the end of a batch, in which parts of other jobs take its room
 STALE_S = 5.0  # between the commit that announces a batch and the call that creates it
 _ENQUEUED_LIMIT = re.compile(r"limit\W{0,3}\s*(?:is|of)?\s*([\d,. ]*\d)", re.IGNORECASE)
 _LEAST_TOKENS = 1_000  # a learned limit is not lower
 _STEPS = batch_parts.UNSENT
+_NO_BATCH = RemoteBatch("", RemoteState.UNKNOWN, "")
 
 
 class NotLeading(Exception):
@@ -88,7 +89,8 @@ class PartSender:
         self._too_large = too_large
         self._may_call = may_call
         self._refused = 0  # parts refused as a whole, since the last that was not
-        self._created_again: dict[int, int] = {}  # when (epoch ms), by part
+        # until when batches of a part that was created again are looked for; monotonic clock
+        self._late_until: dict[int, float] = {}
         self._turns: dict[int, float] = {}  # until when others go first, by config; monotonic clock
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
 
@@ -236,7 +238,7 @@ class PartSender:
             provider_id=batch.id,
             sent_at=now_ms(),
             not_before=self._waits.begin(part.id, self._settings.BATCH_POLL_FIRST),
-            **remote_columns(batch),
+            **reported_columns(part, batch),
         )
         if moved:
             self._waits.answered(part)
@@ -267,23 +269,26 @@ class PartSender:
         if doubtful:
             self._waits.for_certainty(part, doubtful[0])
             return True
-        now = now_ms()
-        recent = {one: at for one, at in self._created_again.items() if now - at <= LATE_MS}
-        self._created_again = {**recent, part.id: now}
-        return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
+        known = _decode_remote(part.remote) if _id_of(part.remote) else _NO_BATCH
+        again = msgspec.structs.replace(known, created_again_at=now_ms())
+        remote = msgspec.json.encode(again).decode()
+        return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,), remote=remote)
 
     def look_for_others(self, client: BatchClient, part: BatchPart) -> None:
         """A batch that was created again may have been created before after all, only late: for a while it
         is looked for and cancelled."""
-        since = self._created_again.get(part.id)
+        since = _created_again_at(part.remote)
         if since is None:
             return
-        if now_ms() - since > LATE_MS:
-            del self._created_again[part.id]
+        passed_s = max(0.0, (now_ms() - since) / 1000)
+        until = self._late_until.setdefault(part.id, time.monotonic() + LATE_S - passed_s)
+        if time.monotonic() > until:
+            return
         for batch in client.find(self._inputs.named(part), part.file_id or None):
             if batch.certain and batch.id != part.provider_id and not batch.state.ended:
-                log.warning("batch %s was created late: it is cancelled", batch.id)
                 client.cancel(batch.id)
+                if batch.state is not RemoteState.CANCELLING:
+                    self._log.one_too_many(part, batch)
 
     def _adopt(self, client: BatchClient, part: BatchPart, found: list[RemoteBatch]) -> bool:
         refused = _id_of(part.remote)
@@ -295,8 +300,8 @@ class PartSender:
         first, *others = able
         for batch in others:
             if not batch.state.ended:
-                log.warning("batch %s is one too many for a part: it is cancelled", batch.id)
                 client.cancel(batch.id)
+                self._log.one_too_many(part, batch)
         self._opened(client, part, first)
         return True
 
@@ -478,6 +483,12 @@ def remote_columns(batch: RemoteBatch) -> dict:
     }
 
 
+def reported_columns(part: BatchPart, batch: RemoteBatch) -> dict:
+    """The same of a part's batch, with what only we know of it."""
+    again = _created_again_at(part.remote)
+    return remote_columns(msgspec.structs.replace(batch, created_again_at=again))
+
+
 def remote_of(part: BatchPart) -> RemoteBatch:
     """The batch as the provider last reported it."""
     return _decode_remote(part.remote)
@@ -488,6 +499,7 @@ _decode_remote = msgspec.json.Decoder(RemoteBatch).decode
 
 class _Named(msgspec.Struct):
     id: str = ""
+    created_again_at: int | None = None
 
 
 _decode_id = msgspec.json.Decoder(_Named).decode
@@ -495,6 +507,10 @@ _decode_id = msgspec.json.Decoder(_Named).decode
 
 def _id_of(remote: str) -> str:
     return _decode_id(remote or "{}").id
+
+
+def _created_again_at(remote: str) -> int | None:
+    return _decode_id(remote or "{}").created_again_at
 
 
 def _passes(batch: RemoteBatch) -> bool:

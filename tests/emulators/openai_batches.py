@@ -91,6 +91,8 @@ class OpenAIBatches(BatchProvider):
     ):
         manner = self.manner = MANNERS[provider]
         self.enqueued_tokens_limit: int | None = None
+        self.hides = 0  # of the next batches, so many are hidden
+        self.hidden: set[str] = set()  # ids of batches that no list shows yet
         self.retry_after_s = 1.0
         self.asked_at: dict[str, list[float]] = {"upload": [], "create": []}  # monotonic clock
         self._error = manners.MANNERS[provider].error  # its form, as of other calls
@@ -326,6 +328,9 @@ class OpenAIBatches(BatchProvider):
         return self._refused(400, f"Invalid value: '{body[name]}'.", "invalid_value", name)
 
     def check_batch(self, batch: Batch) -> None:
+        if self.hides:
+            self.hides -= 1
+            self.hidden.add(batch.id)
         faults = self._faults_of(batch)
         if self.faults.take(FAIL_LINE):
             faults = [_fault("invalid_request", "This line is not valid.", 2)]
@@ -400,6 +405,7 @@ class OpenAIBatches(BatchProvider):
 
     def recent(self) -> list[Batch]:
         found = super().recent()
+        found = [batch for batch in found if batch.id not in self.hidden]
         return found[1:] if found and self.faults.take(LIST_LATE) else found
 
     def get_batches(self, request: Request) -> Answer:
