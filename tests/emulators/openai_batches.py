@@ -91,7 +91,7 @@ class OpenAIBatches(BatchProvider):
     ):
         manner = self.manner = MANNERS[provider]
         self.enqueued_tokens_limit: int | None = None
-        self.hides = 0  # of the next batches, so many are hidden
+        self.hides = 0  # how many of the next batches are hidden
         self.hidden: set[str] = set()  # ids of batches that no list shows yet
         self.retry_after_s = 1.0
         self.asked_at: dict[str, list[float]] = {"upload": [], "create": []}  # monotonic clock

@@ -26,7 +26,7 @@ def overrides(overrides):
 
 @pytest.fixture
 def set_clock(monkeypatch):
-    """Sets the time of day so many seconds ahead of the real one."""
+    """Sets the time of day ahead of the real one, by seconds."""
     real = time.time_ns
 
     def ahead(seconds: float) -> None:
