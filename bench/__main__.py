@@ -47,7 +47,7 @@ FULL = {
     "pages": lambda: pages(1_000_000, 300_000),
     "grid": lambda: grid(1_000_000, 300_000),
     "files": lambda: files([100_000, 1_000_000]),
-    "batches": lambda: batches([10_000, 1_000_000]),
+    "batches": lambda: batches([10_000, 1_000_000], 200_000),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
     "cluster": lambda: cluster(16_000, [1, 2, 4], 1.0),
 }
@@ -68,7 +68,7 @@ QUICK = {
     "pages": lambda: pages(2_000, 2_000),
     "grid": lambda: grid(2_000, 4_000),
     "files": lambda: files([2_000]),
-    "batches": lambda: batches([500, 2_000]),
+    "batches": lambda: batches([500, 2_000], 2_000),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),
     "cluster": lambda: cluster(300, [1], 0.1),
 }

@@ -9,15 +9,14 @@ import tempfile
 from .processes import ROOT
 
 
-def batches(sizes: list[int]) -> dict:
-    """CPU seconds at the last size, and how much memory grew at every size."""
-    runs = {size: _run(size) for size in sizes}
-    grew = {str(size): run["grew_mb"] for size, run in runs.items()}
-    return {**runs[sizes[-1]], "grew_mb": grew}
+def batches(sizes: list[int], timed: int) -> dict:
+    """CPU seconds for ``timed`` requests, and how much memory grew at every size."""
+    grew = {str(size): _run(size, "alone")["grew_mb"] for size in sizes}
+    return {**_run(timed), "grew_mb": grew}
 
 
-def _run(size: int) -> dict:
+def _run(size: int, *how: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "bench.cut_and_merge", folder, str(size)]
+        command = [sys.executable, "-m", "bench.cut_and_merge", folder, str(size), *how]
         done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
         return json.loads(done.stdout.splitlines()[-1])

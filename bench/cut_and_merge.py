@@ -1,6 +1,8 @@
 """Cuts a job into parts of a provider's batch API and merges their results, in a separate process.
 
-python -m bench.cut_and_merge FOLDER REQUESTS    prints the CPU seconds and the peak memory as JSON
+python -m bench.cut_and_merge FOLDER REQUESTS [alone]    prints the CPU seconds, and how much memory grew, as JSON
+
+``alone``: without the bare loops that the others are compared with, which take memory too.
 """
 
 from gevent import monkey
@@ -12,10 +14,12 @@ import resource
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -38,36 +42,27 @@ from simple_batch.store import requests as request_rows
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, BatchPart, Job
 
+T = TypeVar("T")
 CHUNK = 5_000
 QUESTION = "a sentence of some words. " * 10
 ANSWER = "an answer of some words. " * 40
 
 
-def main(folder: Path, count: int) -> dict:
+def main(folder: Path, count: int, alone: bool) -> dict:
+    size = max(500, min(50_000, count // 20))
     create_app(
-        INSTANCE_PATH=str(folder), LOG_DIR="", LOG_LEVEL="ERROR", BATCH_PART_MAX_REQUESTS=50_000
+        INSTANCE_PATH=str(folder), LOG_DIR="", LOG_LEVEL="ERROR", BATCH_PART_MAX_REQUESTS=size
     )
     with connected():
         _make_job(count)
     providers = Providers(context.settings(), context.vault())
     before = _peak_mb()
-    cut_s, files = _cut(providers)
-    inputs = [files.input(part.id) for part in _parts()]
-    bare_cut_s = sum(_bare_loop(path, folder / "bare.jsonl") for path in inputs)
+    cut = _cut(providers, folder, alone)
+    files = PartFiles(context.settings().batches)
     for part in _parts():
         _write_results(files.input(part.id), files.folder(part.id) / "results-0.jsonl")
-    merge_s, results = _merge(providers, files)
-    peak = _peak_mb()
-    return {
-        "requests": count,
-        "cut_s": cut_s,
-        "cut_bare_s": bare_cut_s,
-        "cut_kept_s": _bare_cut_kept(folder),
-        "merge_s": merge_s,
-        "merge_bare_s": sum(_bare_loop(path, folder / "bare.jsonl") for path in results),
-        "merge_kept_s": _bare_kept(results, folder / "bare.db"),
-        "grew_mb": peak - before,
-    }
+    merged = _merge(providers, files, folder, alone)
+    return {"requests": count, **cut, **merged, "grew_mb": _peak_mb() - before}
 
 
 def _make_job(count: int) -> None:
@@ -100,7 +95,9 @@ def _parts() -> list[BatchPart]:
         return list(BatchPart.select().order_by(BatchPart.id))
 
 
-def _cut(providers: Providers) -> tuple[float, PartFiles]:
+def _cut(providers: Providers, folder: Path, alone: bool) -> dict[str, float]:
+    """CPU seconds; each part is cut, then the bare loops do the same, because other work on the machine makes all
+    of them slower at times."""
     files = PartFiles(context.settings().batches)
     with connected():
         job, config = Job.get(), ApiConfig.get()
@@ -108,10 +105,23 @@ def _cut(providers: Providers) -> tuple[float, PartFiles]:
             BodyEncoder(job, providers.get(config)), providers.batch_client(config.id)
         )
     planner = PartPlanner(job, context.settings(), files, lambda config_id: maker, lambda *_: None)
+    kept = _bare_cut_kept(folder)
+    next(kept)
+    took: Counter[str] = Counter()
+    while (part := _timed(took, "cut_s", planner.next_part)) is not None:
+        if alone:
+            continue
+        _timed(took, "cut_kept_s", kept.send, part.requests)
+        _timed(took, "cut_bare_s", _bare_loop, files.input(part.id), folder / "bare.jsonl")
+    kept.close()
+    return dict(took)
+
+
+def _timed(took: Counter[str], name: str, call: Callable[..., T], *values: object) -> T:
     began = time.process_time()
-    while planner.next_part() is not None:
-        pass
-    return time.process_time() - began, files
+    done = call(*values)
+    took[name] += time.process_time() - began
+    return done
 
 
 def _write_results(source: Path, target: Path) -> None:
@@ -137,7 +147,8 @@ def _write_results(source: Path, target: Path) -> None:
             out.write(msgspec.json.encode(row) + b"\n")
 
 
-def _merge(providers: Providers, files: PartFiles) -> tuple[float, list[Path]]:
+def _merge(providers: Providers, files: PartFiles, folder: Path, alone: bool) -> dict[str, float]:
+    """The same for merging."""
     with connected():
         job, config = Job.get(), ApiConfig.get()
         provider, client = providers.get(config), providers.batch_client(config.id)
@@ -145,66 +156,71 @@ def _merge(providers: Providers, files: PartFiles) -> tuple[float, list[Path]]:
     recorder = Recorder(100, 0.2, lambda complaint: None)
     recorder.start()
     merger = PartMerger(job, provider, recorder, Policy(), GuardPolicy())
-    began, paths = time.process_time(), []
+    kept = _bare_kept(folder / "bare.db", 0 if alone else job.total)
+    next(kept)
+    took: Counter[str] = Counter()
     for part in _parts():
-        paths.append(files.folder(part.id) / "results-0.jsonl")
-        merged = merger.merge(part, client, paths[-1:], print)
+        path = files.folder(part.id) / "results-0.jsonl"
+        merged = _timed(took, "merge_s", merger.merge, part, client, [path], print)
         assert merged.missing == 0, merged
-    took = time.process_time() - began
+        if alone:
+            continue
+        _timed(took, "merge_kept_s", kept.send, path)
+        _timed(took, "merge_bare_s", _bare_loop, path, folder / "bare.jsonl")
+    kept.close()
     with connected():
         assert Job.get().succeeded == Job.get().total and not batch_parts.in_parts(job.id)
-    return took, paths
+    return dict(took)
 
 
-def _bare_loop(source: Path, target: Path) -> float:
-    """CPU seconds to decode, encode and write every line."""
+def _bare_loop(source: Path, target: Path) -> None:
+    """Decode, encode and write every line."""
     decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
-    began = time.process_time()
     with source.open("rb") as lines, target.open("wb") as out:
         for line in lines:
             out.write(encode(decode(line)) + b"\n")
-    return time.process_time() - began
 
 
-def _bare_cut_kept(folder: Path) -> float:
-    """CPU seconds to read every request from the job's database, to write its line and to note its part in a
+def _bare_cut_kept(folder: Path) -> Generator[None, int, None]:
+    """Reads as many requests as it is sent from the job's database, writes their lines and notes their part in a
     table of the same shape."""
     decode, encode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode, msgspec.json.encode
     database = _same_tables(folder / "bare-cut.db")
     with connected():
         source = models.database.connection()
-    began = time.process_time()
-    with (folder / "bare.jsonl").open("wb") as out:
-        for rows in _pages(source.execute("SELECT idx, body FROM request ORDER BY idx")):
-            for index, body in rows:
-                line = b'{"custom_id":"r%d","method":"POST","url":"%s","body":%s}\n'
-                body = encode({**decode(body), "model": "m"})
-                out.write(line % (index, b"/v1/chat/completions", body))
-            database.execute("BEGIN")
-            database.executemany(_NOTE, [(index,) for index, _body in rows])
-            database.execute("COMMIT")
-    database.close()
-    return time.process_time() - began
+    first = 0
+    with (folder / "bare-cut.jsonl").open("wb") as out:
+        count = yield
+        while True:
+            for low in range(first, first + count, GROUP):
+                page = source.execute(_READ, (low, min(low + GROUP, first + count))).fetchall()
+                for index, body in page:
+                    line = b'{"custom_id":"r%d","method":"POST","url":"%s","body":%s}\n'
+                    body = encode({**decode(body), "model": "m"})
+                    out.write(line % (index, b"/v1/chat/completions", body))
+                database.execute("BEGIN")
+                database.executemany(_NOTE, [(index,) for index, _body in page])
+                database.execute("COMMIT")
+            first += count
+            count = yield
 
 
-def _bare_kept(sources: list[Path], target: Path) -> float:
-    """CPU seconds to decode every line and to keep what the merger keeps of it: the row with its answer, in a
-    table with the same columns and indexes, whose request leaves the table of requests in parts."""
+def _bare_kept(target: Path, total: int) -> Generator[None, Path, None]:
+    """Decodes every line of the files that it is sent and keeps what the merger keeps of it: the row with its
+    answer, in a table with the same columns and indexes, whose request leaves the table of requests in parts."""
     decode = msgspec.json.Decoder().decode
     database = _same_tables(target)
-    lines = chain.from_iterable(map(_lines, sources))
-    total = sum(1 for source in sources for _ in _lines(source))
     database.executemany(_NOTE, ((index,) for index in range(total)))
-    began = time.process_time()
-    for page in _pages(lines):
-        rows = [_row(decode(line)) for line in page]
-        database.execute("BEGIN")
-        gone = msgspec.json.encode([row[1] for row in rows]).decode()
-        database.execute(_GONE, (gone,))
-        database.executemany(_KEEP, rows)
-        database.execute("COMMIT")
-    database.close()
-    return time.process_time() - began
+    source = yield
+    while True:
+        for page in _pages(_lines(source)):
+            rows = [_row(decode(line)) for line in page]
+            database.execute("BEGIN")
+            gone = msgspec.json.encode([row[1] for row in rows]).decode()
+            database.execute(_GONE, (gone,))
+            database.executemany(_KEEP, rows)
+            database.execute("COMMIT")
+        source = yield
 
 
 _COLUMNS = (
@@ -213,6 +229,7 @@ _COLUMNS = (
     "cache_write_1h_tokens, estimated, cost_nano, outcome, finish_reason, service_tier"
 )
 _KEEP = f"INSERT INTO result ({_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS.split(',')))})"
+_READ = "SELECT idx, body FROM request WHERE job_id = 1 AND idx >= ? AND idx < ? ORDER BY idx"
 _NOTE = "INSERT INTO batch_line (job_id, idx, part_id) VALUES (1, ?, 1)"
 _GONE = "DELETE FROM batch_line WHERE part_id = 1 AND idx IN (SELECT value FROM json_each(?))"
 
@@ -266,4 +283,4 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), "alone" in sys.argv[3:])))

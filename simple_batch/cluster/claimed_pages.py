@@ -8,7 +8,7 @@ rate limits and no spend lease: the requests would be blocked for the other work
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import gevent
 import peewee
@@ -16,6 +16,7 @@ import peewee
 from ..core.domain import Request
 from ..runner.recorder import Recorder, ResultSink
 from ..runner.request_source import RequestSource
+from ..store.answer_group import AnswerGroup
 from ..store.cluster import pages
 from ..store.cluster.pages import Claimed
 from ..store.database import retry_while_unavailable
@@ -138,16 +139,22 @@ class ClaimedPages(RequestSource, ResultSink):
         self._recorder.record(item)
         self._count(item)
 
-    def record_group(self, items: list[Recorded]) -> None:
+    def record_group(self, items: Sequence[Recorded | AnswerGroup]) -> None:
         self._recorder.record_group(items)
         for item in items:
-            self._count(item)
+            if isinstance(item, Recorded):
+                self._count(item)
+            else:
+                for index, *_ in item.answers:
+                    self._count_result(index)
 
     def _count(self, item: Recorded) -> None:
-        if item.result is None:
-            return
+        if item.result is not None:
+            self._count_result(item.index)
+
+    def _count_result(self, index: int) -> None:
         self._recorded += 1
-        page = self._page_of.pop(item.index, None)
+        page = self._page_of.pop(index, None)
         if page is None:
             return
         page.left -= 1

@@ -243,16 +243,32 @@ class _TokenRates(NamedTuple):
 
     def cost(self, usage: Usage) -> int:
         """Rounded half up."""
-        amount = (
-            (usage.input - usage.cached - usage.cache_write) * self.input
-            + usage.cached * self.cached
-            + (usage.cache_write - usage.cache_write_1h) * self.written
-            + usage.cache_write_1h * self.written_1h
-            + (usage.output - usage.reasoning) * self.output
-            + usage.reasoning * self.reasoning
-        )
-        unit = TOKENS_PER_PRICE * self.denominator
+        into, cached, written, written_1h, output, reasoning, denominator = self
+        if usage.cached or usage.cache_write or usage.reasoning:
+            amount = (
+                (usage.input - usage.cached - usage.cache_write) * into
+                + usage.cached * cached
+                + (usage.cache_write - usage.cache_write_1h) * written
+                + usage.cache_write_1h * written_1h
+                + (usage.output - usage.reasoning) * output
+                + usage.reasoning * reasoning
+            )
+        else:
+            amount = usage.input * into + usage.output * output
+        unit = TOKENS_PER_PRICE * denominator
         return (2 * amount + unit) // (2 * unit)
+
+    def costs(self, usages: list[Usage]) -> list[int]:
+        """The same for many calls."""
+        into, _cached, _written, _written_1h, output, _reasoning, denominator = self
+        unit = TOKENS_PER_PRICE * denominator
+        double, cost = 2 * unit, self.cost
+        return [
+            cost(usage)
+            if usage.cached or usage.cache_write or usage.reasoning
+            else (2 * (usage.input * into + usage.output * output) + unit) // double
+            for usage in usages
+        ]
 
 
 class Prices(msgspec.Struct, frozen=True, dict=True):
@@ -401,6 +417,47 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
 _MAX_RATES = 100
 
 
+class CallPrices:
+    """Prices of calls of one time and tier, of which there are many."""
+
+    def __init__(self, prices: Prices, ended_ms: int, service_tier: str, began_ms: int):
+        self._prices = prices
+        self._of_all = ended_ms, service_tier, began_ms
+        self._depend = bool(prices.rules)
+        self._plain = prices.rules.hours is None and not prices.rules.long_context
+        self._rates = prices._rates(service_tier, None, ONE)
+        self._standard = prices._rates(None, None, ONE)
+
+    def costs(self, usages: list[Usage]) -> list[int | None]:
+        """Prices.cost_of for each call."""
+        if not self._plain:
+            return [self._prices.cost_of(usage, *self._of_all) for usage in usages]
+        return [None] * len(usages) if self._rates is None else [*self._rates.costs(usages)]
+
+    def saved(self, costs: list[int | None], usages: list[Usage]) -> dict[str, tuple[int, int]]:
+        """Prices.saved_at of all together: how many of the calls saved, and how much, by field of Saved."""
+        cached = any(usage.cached or usage.cache_write for usage in usages)
+        if not (self._depend or cached):
+            return {}
+        if self._plain and self._standard is not None and not cached and is_batch(self._of_all[1]):
+            standard = self._standard.costs(usages)
+            less = [
+                usual - cost
+                for usual, cost in zip(standard, costs, strict=True)
+                if cost is not None and usual > cost
+            ]
+            return {"batch": (len(less), sum(less))}
+        each = [
+            self._prices.saved_at(cost, usage, self._of_all[1])
+            for cost, usage in zip(costs, usages, strict=True)
+            if cost is not None and (self._depend or usage.cached or usage.cache_write)
+        ]
+        return {
+            by: (sum(amount > 0 for amount in amounts), sum(amounts))
+            for by, amounts in zip(Saved._fields, zip(*each, strict=True), strict=bool(each))
+        }
+
+
 def _own_prices(own: OwnPrices) -> Prices:
     """Those of a tier or a long context."""
 
@@ -511,6 +568,18 @@ class Tried(msgspec.Struct, frozen=True, gc=False):
 
     attempts: int = 0
     charged: int = 0
+
+
+class BatchAnswer(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of an answer that came in the results of a provider's batch, and with which its request has
+    succeeded: fields of a RequestResult."""
+
+    response: bytes
+    http_status: int
+    usage: Usage
+    model: str | None
+    outcome: Outcome | None
+    finish_reason: str | None
 
 
 class RequestResult(msgspec.Struct, frozen=True, gc=False):

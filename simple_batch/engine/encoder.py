@@ -57,7 +57,10 @@ class Encoder:
         given = body.get("model")
         if given is None or bytes(given) in self._alias:
             body["model"] = self._model
-        for name, value in self._asked_at(request.url).items():
+        asked = self._asked_of.get(request.url)
+        if asked is None:
+            asked = self._asked_at(request.url)
+        for name, value in asked.items():
             body[name] = _joined(name, body[name], value) if name in body else value
         plan = self._plans.get(request.url) or self._plan(request.url)
         if self._adjusts:
@@ -106,10 +109,10 @@ class Encoder:
         return found
 
     def _asked_at(self, url: str) -> Fields:
-        if url not in self._asked_of:
-            fields = self._asked(url)
-            self._asked_of[url] = {name: msgspec.Raw(_encode(fields[name])) for name in fields}
-        return self._asked_of[url]
+        fields = self._asked(url)
+        encoded = {name: msgspec.Raw(_encode(fields[name])) for name in fields}
+        self._asked_of[url] = encoded
+        return encoded
 
 
 def _divided(fields: Fields, adjustments: tuple[Adjustment, ...] = ()) -> _Plan:

@@ -50,7 +50,8 @@ _decode = msgspec.json.Decoder(PlainAnswer).decode
 def plain_answer(body: bytes) -> PlainAnswer | None:
     """None: the answer is of another kind, or cannot be read."""
     try:
-        body.decode()
+        if not body.isascii():
+            body.decode()
         answer = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -21,7 +21,7 @@ REFUSALS = 3  # by a tier without room, after which a request is sent at the sta
 # endpoints whose requests have the field
 ENDPOINTS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 
-_FIELD = b'"service_tier"'
+FIELD = b'"service_tier"'
 _LONGEST = 60  # characters of a name
 _HEADER = "x-gemini-service-tier"
 _HEADER_TIERS = ("standard", "flex", "priority", "batch")  # relays also say "paid"
@@ -44,7 +44,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 def asked(body: bytes) -> str | None:
     """The tier that the body of a request asks for."""
-    return _named(body) if _FIELD in body else None
+    return _named(body) if FIELD in body else None
 
 
 def without(body: bytes) -> bytes:
@@ -65,7 +65,7 @@ def of_answer(
         name = _read(told)
         if name is not None:
             return name
-    if _FIELD in bytes(usage):
+    if FIELD in bytes(usage):
         return _named(bytes(usage))
     named = str((headers or {}).get(_HEADER, "")).lower()
     return named if named in _HEADER_TIERS else None
@@ -73,7 +73,7 @@ def of_answer(
 
 def of_body(answer: bytes) -> str | None:
     """The same, from a whole answer."""
-    if _FIELD not in answer:
+    if FIELD not in answer:
         return None
     try:
         told = _decode_answer(answer)

@@ -34,6 +34,7 @@ class PartJson(TypedDict):
     sent_at: str | None
     ended_at: str | None
     merged_at: str | None
+    next_attempt_at: str | None  # of a part that waits after a refusal, or for room at the provider
 
 
 class PartSums(TypedDict):
@@ -80,7 +81,15 @@ def part_json(part: BatchPart) -> PartJson:
         "sent_at": iso(part.sent_at),
         "ended_at": iso(part.ended_at),
         "merged_at": iso(part.merged_at),
+        "next_attempt_at": iso(next_attempt_at(part)),
     }
+
+
+def next_attempt_at(part: BatchPart) -> int | None:
+    """Until when (epoch ms) a part waits that is not sent or could not be asked about; None: it does not."""
+    waits = part.state in UNSENT or (part.state in OPEN and part.poll_failures)
+    ahead = part.not_before is not None and part.not_before > now_ms()
+    return part.not_before if waits and ahead else None
 
 
 def reported(part: BatchPart) -> tuple[int | None, int | None]:

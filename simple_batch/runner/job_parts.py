@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
-from ..core.clock import now_ms
 from ..core.domain import PartState, Service
 from ..core.errors import ConfigurationError
 from ..core.messages import translatable
@@ -43,7 +42,7 @@ CUT_OFF_TRIES = (
     3  # of reading results that end in the middle of a line, until what is whole is merged
 )
 EMPTY_TRIES = 3  # batches in a row that end without a single result, until the job pauses
-_BEFORE_CREATE = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED)
+_BEFORE_CREATE = batch_parts.BEFORE_CREATE
 
 
 class Merge(Protocol):
@@ -77,6 +76,7 @@ class JobParts:
         self._maker_of = maker_of
         self._log = part_log
         self._merge = merge
+        self._looked_for: set[int] = set()  # parts whose batches were looked for to end them
         self._empty = 0  # batches that ended without a single result, since the last that had one
         self._waits = PartWaits(settings)
         self._configs = configs
@@ -296,8 +296,12 @@ class JobParts:
         for part in self._of(*_BEFORE_CREATE):
             if release(self._files, part, _BEFORE_CREATE) and part.file_id:
                 self._forget_file(part)
-        for part in self._due((PartState.CREATING,)):
-            self._withdraw_uncertain(part)
+        due = {part.id for part in self._due((PartState.CREATING,))}
+        for part in self._of(PartState.CREATING):
+            # what the provider asked to wait for was another call
+            if part.id in due or part.id not in self._looked_for:
+                self._looked_for.add(part.id)
+                self._withdraw_uncertain(part)
         for part in self._of(PartState.OPEN):
             self._poller.cancel(part)
 
@@ -334,4 +338,8 @@ class JobParts:
         return retry_while_unavailable(batch_parts.of_job, self.job_id, states)
 
     def _due(self, states: tuple[PartState, ...]) -> list[BatchPart]:
-        return retry_while_unavailable(batch_parts.due, self.job_id, states, now_ms())
+        waits = retry_while_unavailable(batch_parts.waits, self.job_id, states)
+        over = [part_id for part_id, until in waits.items() if self._waits.are_over(part_id, until)]
+        if not over:
+            return []
+        return retry_while_unavailable(batch_parts.in_states, over, states)

@@ -5,7 +5,6 @@ over. A file that is missing is made again.
 """
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 _INPUT = "input.jsonl"
@@ -36,12 +35,12 @@ class PartFiles:
         """Whether anything of the part is here."""
         return (self._root / str(part_id)).is_dir()
 
-    def append(self, part_id: int, lines: Iterable[bytes]) -> None:
+    def append(self, part_id: int, lines: list[bytes]) -> None:
         """Write further lines to the input."""
         path = self.input(part_id)
         path.touch(mode=0o600)
         with path.open("ab") as file:
-            file.write(b"".join(b"%s\n" % line for line in lines))
+            file.write(b"\n".join([*lines, b""]))
 
     def remove(self, part_id: int) -> None:
         """Remove all files of a part."""

@@ -22,7 +22,7 @@ from .schema_corrections import SchemaCorrections
 
 _BYTES_PER_TOKEN = 4  # of ASCII text, roughly
 _OTHER_BYTES_PER_TOKEN = 2.5  # of other text: three bytes of UTF-8 are about a Chinese character
-_LINE_ID = re.compile(r"r(0|[1-9]\d{0,9})", re.ASCII | re.IGNORECASE)
+_LINE_ID = re.compile(r"[rR](0|[1-9][0-9]{0,9})")
 
 
 class _Model(msgspec.Struct):
@@ -37,21 +37,17 @@ _model_of = msgspec.json.Decoder(_Model).decode
 _inputs_of = msgspec.json.Decoder(_Inputs).decode
 
 
-class Line(msgspec.Struct, frozen=True):
-    """A request as it stands in the input, without a line break. ``tokens`` are estimated; ``inputs``
-    are those of embeddings."""
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """A request as it stands in the input, without a line break. ``size`` is that in the file, with one;
+    ``tokens`` are estimated; ``inputs`` are those of embeddings."""
 
     index: int
     url: str
     model: str
     data: bytes
+    size: int
     tokens: int
     inputs: int
-
-    @property
-    def size(self) -> int:
-        """Bytes in the file."""
-        return len(self.data) + 1
 
 
 class Unfit(Exception):
@@ -90,43 +86,46 @@ class LineMaker:
         self._images_in = images_in
         self._corrections = corrections
         limits = client.limits
+        self._urls = frozenset(limits.urls)
+        self._most_inputs = limits.inputs
         sizes = [size for size in (limits.line_bytes, limits.bytes) if size is not None]
         self._most_bytes = min(sizes, default=None)
 
     def make(self, request: Request) -> Line:
         """Raises Unfit where the batch API cannot take it."""
-        limits = self.client.limits
-        if limits.urls and request.url not in limits.urls:
-            raise Unfit(
-                Cause.BAD_REQUEST, NO_BATCH_URL(url=request.url, urls=", ".join(limits.urls))
-            )
-        body = service_tier.without(self.bodies.encode(request))
+        url, urls = request.url, self._urls
+        if urls and url not in urls:
+            named = ", ".join(self.client.limits.urls)
+            raise Unfit(Cause.BAD_REQUEST, NO_BATCH_URL(url=url, urls=named))
+        body = self.bodies.encode(request)
+        if service_tier.FIELD in body:
+            body = service_tier.without(body)
         if self._corrections is not None:
             body = self._corrections.applied(request, body)
         tokens = estimated_tokens(body)
         model = _name_of_model(body)
-        inputs = _embedded(body) if request.url == EMBEDDINGS else 0
+        inputs = self._inputs(body) if url == EMBEDDINGS else 0
         try:
             if self._images_in is not None:
                 body = images.filled(body, self._images_in)
-            data = self.client.line(line_id(request.index), request.url, body)
+            data = self.client.line(line_id(request.index), url, body)
         except TransportFailure as failure:
             raise Unfit(failure.cause, failure.message) from failure
         except OSError as error:
             name = Path(error.filename or "").name
             message = UNREADABLE_IMAGE(error=error.strerror, file=name)
             raise Unfit(Cause.INTERNAL, message) from error
-        line = Line(request.index, request.url, model, data, tokens, inputs)
-        self._check(line)
-        return line
+        size, most = len(data) + 1, self._most_bytes
+        if most is not None and size > most:
+            raise Unfit(Cause.TOO_LARGE, LINE_TOO_LARGE(size=f"{size:,}", limit=f"{most:,}"))
+        return Line(request.index, url, model, data, size, tokens, inputs)
 
-    def _check(self, line: Line) -> None:
-        limits, most = self.client.limits, self._most_bytes
-        if most is not None and line.size > most:
-            raise Unfit(Cause.TOO_LARGE, LINE_TOO_LARGE(size=f"{line.size:,}", limit=f"{most:,}"))
-        if limits.inputs is not None and line.inputs > limits.inputs:
-            count, limit = f"{line.inputs:,}", f"{limits.inputs:,}"
-            raise Unfit(Cause.TOO_LARGE, TOO_MANY_INPUTS(count=count, limit=limit))
+    def _inputs(self, body: bytes) -> int:
+        """Of a request for embeddings."""
+        inputs, most = _embedded(body), self._most_inputs
+        if most is not None and inputs > most:
+            raise Unfit(Cause.TOO_LARGE, TOO_MANY_INPUTS(count=f"{inputs:,}", limit=f"{most:,}"))
+        return inputs
 
 
 def estimated_tokens(body: bytes) -> int:

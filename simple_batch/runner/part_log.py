@@ -87,6 +87,16 @@ class PartLog:
             )
         )
 
+    def one_too_many(self, part: BatchPart, batch: RemoteBatch) -> None:
+        """A batch that was created by a call without an answer, and found late."""
+        self.note(
+            translatable(
+                "Part %(part)s: batch %(batch)s was created for it too, and is cancelled.",
+                part=part.id,
+                batch=batch.id,
+            )
+        )
+
     def gone(self, part: BatchPart, detail: str | Message) -> None:
         self.let_go += 1
         self.note(

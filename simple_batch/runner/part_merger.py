@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ..core.clock import now_ms
-from ..core.domain import Adjustment, Cause, Request, Tried, Verdict
+from ..core.domain import Adjustment, BatchAnswer, Cause, Request, Tried, Verdict
 from ..core.json_pieces import Breaks
 from ..core.messages import Message, translatable
 from ..core.stored_messages import PROGRAM_FAULT
@@ -27,6 +27,7 @@ from ..engine.retry import Policy
 from ..engine.structured_output import Structure
 from ..store import jobs as job_rows
 from ..store import part_results
+from ..store.answer_group import AnswerGroup
 from ..store.database import retry_while_unavailable
 from ..store.models import BatchPart, Job
 from ..store.results import Recorded
@@ -41,7 +42,11 @@ log = logging.getLogger(__name__)
 
 GROUP = 500  # lines that are looked up in one query …
 GROUP_BYTES = 2 << 20  # … fewer where their answers are larger
-_Line = tuple[int, Classification | None]  # index of the request, what its line says
+LARGE, FEW = (
+    10_000,
+    10,
+)  # bytes of an answer, number of lines, behind which others may have their turn
+_Line = tuple[int, Classification | BatchAnswer | None]  # index of the request, what its line says
 
 
 class Merged(msgspec.Struct):
@@ -194,10 +199,11 @@ class _Reading:
         self._failures = failures
         self._key_of = key_of
         self._foreign = provider.prices.currency != job.currency
+        self._sent = judge.sent
         self._seen = bytearray(job.total // 8 + 1)  # a bit for each request
         self._group: list[_Line] = []
         self._group_bytes = 0
-        self._settled: list[Recorded] = []
+        self._settled: list[Recorded | AnswerGroup] = []
         self.merged = Merged()
 
     def again(self) -> "_Reading":
@@ -211,26 +217,38 @@ class _Reading:
         breaks = Breaks()
         for path in paths:
             try:
-                for line in client.read(path):
-                    self._take(line)
-                    breaks.take()
+                for number, line in enumerate(client.read(path)):
+                    if self._take(line) > LARGE or number % FEW == 0:
+                        breaks.take()
             except ResultsCutOff:
                 self.merged.unreadable += 1
         self._finish_group()
 
-    def _take(self, line: LineResult) -> None:
+    def _take(self, line: LineResult) -> int:
+        """Returns the bytes of its answer."""
         self.merged.lines += 1
         index = self._index(line.line_id)
         if index is None:
-            return
+            return 0
         try:
-            finding = self._judge.finding(line)
+            found = self._found(line)
         except Exception as error:
-            finding = _fault(index, error)
-        self._group.append((index, finding))
-        self._group_bytes += len(line.reply.body) if line.reply is not None else 0
+            found = _fault(index, error)
+        self._group.append((index, found))
+        size = len(line.reply.body) if line.reply is not None else 0
+        self._group_bytes += size
         if len(self._group) >= GROUP or self._group_bytes >= GROUP_BYTES:
             self._finish_group()
+        return size
+
+    def _found(self, line: LineResult) -> Classification | BatchAnswer | None:
+        if self._key_of is not None:  # it needs the request
+            return self._judge.finding(line)
+        answer = self._judge.answer(line)
+        if answer is not None:
+            return answer
+        finding = self._judge.finding(line)
+        return self._judge.answer_of(finding) or finding
 
     def _index(self, text: str) -> int | None:
         """The request that a line is for; None where it is no line of a request, or a further one."""
@@ -254,35 +272,63 @@ class _Reading:
         if not group:
             return
         indices = [index for index, _ in group]
-        known = retry_while_unavailable(part_results.tried, self._part_id, indices)
+        known = retry_while_unavailable(part_results.tried, self._job_id, self._part_id, indices)
         if len(known) < len(group):
             # a line that was not sent leaves no trace of its request in this part
             others = [index for index, said in group if said and index not in known]
             self.merged.strange += retry_while_unavailable(
                 part_results.never_there, self._job_id, others
             )
-        needed = self._requests(group, known)
-        breaks = Breaks()
-        for index, finding in group:
-            tried = known.get(index)
-            if tried is None:
-                continue
-            try:
-                self._settle(index, finding, needed.get(index), tried)
-            except Exception as error:
-                self._settle(index, _fault(index, error), None, tried)
-            breaks.take()
+        answers = [
+            (index, known[index].attempts, found)
+            for index, found in group
+            if type(found) is BatchAnswer and index in known
+        ]
+        if answers:
+            self._failures.succeeded([index for index, *_ in answers])
+            self._settled.append(self._answered(answers))
+        if len(answers) < len(known):
+            self._settle_others(group, known)
         settled, self._settled = self._settled, []
         if settled:
             self._sink.record_group(settled)
 
-    def _requests(self, group: list[_Line], known: dict[int, Tried]) -> dict[int, Request]:
+    def _answered(self, answers: list[tuple[int, int, BatchAnswer]]) -> AnswerGroup:
+        return AnswerGroup(
+            job_id=self._job_id,
+            alias=self._provider.alias,
+            prices=self._provider.prices,
+            part_id=self._part_id,
+            config_id=self._provider.config_id,
+            foreign=self._foreign,
+            began_at=self._sent.began_at,
+            ended_at=self._sent.ended_at,
+            finished_at=now_ms(),
+            answers=answers,
+        )
+
+    def _settle_others(self, group: list[_Line], known: dict[int, Tried]) -> None:
+        """Decide about the lines that are no plain answers."""
+        findings = [
+            (index, found)
+            for index, found in group
+            if index in known and not isinstance(found, BatchAnswer)
+        ]
+        needed = self._requests(findings)
+        breaks = Breaks()
+        for index, finding in findings:
+            try:
+                self._settle(index, finding, needed.get(index), known[index])
+            except Exception as error:
+                self._settle(index, _fault(index, error), None, known[index])
+            breaks.take()
+
+    def _requests(self, findings: list[tuple[int, Classification | None]]) -> dict[int, Request]:
         """The requests that are needed for more than their index."""
         wanted = [
             index
-            for index, finding in group
-            if index in known
-            and (self._judge.needs_request(finding) or (self._key_of and finding is not None))
+            for index, finding in findings
+            if self._judge.needs_request(finding) or (self._key_of and finding is not None)
         ]
         if not wanted:
             return {}

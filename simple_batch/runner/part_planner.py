@@ -31,6 +31,7 @@ PAGE = 500  # requests looked at a time
 MOST_BYTES = 100_000_000  # of a part where the provider states no limit
 OPEN_PARTS = 32  # that grow at a time, of a job with several models, endpoints or configs
 FLUSH_BYTES = 4_000_000  # of lines in memory
+ANY = 1 << 60  # no limit
 
 Key = tuple[RouteKey, int, str, str]  # way, config, endpoint, model
 
@@ -40,19 +41,28 @@ class _Growing:
 
     def __init__(self, part: BatchPart, limits: "_Limits"):
         self.part = part
+        self._url, self._model = part.url, part.model
         self._limits = limits
         self._waiting: list[Line] = []  # not written yet
         self._waiting_bytes = 0
         self.requests = self.bytes = self.tokens = self.inputs = 0
 
-    def fits(self, line: Line) -> bool:
-        """Whether one more request is within the limits. The first always is."""
+    def takes(self, line: Line) -> bool:
+        """Whether a line of the same way and config has the part's endpoint and model, and is within the
+        limits beside the others. The first always is."""
         limits = self._limits
-        return not self.requests or (
-            self.requests < limits.requests
-            and self.bytes + line.size <= limits.bytes
-            and (limits.tokens is None or self.tokens + line.tokens <= limits.tokens)
-            and (limits.inputs is None or self.inputs + line.inputs <= limits.inputs)
+        return (
+            line.model == self._model
+            and line.url == self._url
+            and (
+                not self.requests
+                or (
+                    self.requests < limits.requests
+                    and self.bytes + line.size <= limits.bytes
+                    and self.tokens + line.tokens <= limits.tokens
+                    and self.inputs + line.inputs <= limits.inputs
+                )
+            )
         )
 
     def add(self, line: Line) -> bool:
@@ -74,7 +84,7 @@ class _Growing:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         sizes = {line.index: (line.size, line.tokens) for line in waiting}
         added = retry_while_unavailable(batch_parts.add_step, self.part, sizes)
-        files.append(self.part.id, (line.data for line in waiting if line.index in added))
+        files.append(self.part.id, [line.data for line in waiting if line.index in added])
 
 
 class _Limits:
@@ -89,13 +99,11 @@ class _Limits:
         most_bytes: int | None,
     ):
         limits = maker.client.limits
-        self.requests = min(
-            limits.requests or 1 << 30, settings.BATCH_PART_MAX_REQUESTS, most or 1 << 30
-        )
-        self.bytes = min(limits.bytes or MOST_BYTES, most_bytes or 1 << 40)
+        self.requests = min(limits.requests or ANY, settings.BATCH_PART_MAX_REQUESTS, most or ANY)
+        self.bytes = min(limits.bytes or MOST_BYTES, most_bytes or ANY)
         known = [tokens for tokens in (limits.tokens, learned) if tokens is not None]
-        self.tokens = min(known, default=None)
-        self.inputs = limits.inputs
+        self.tokens = min(known, default=ANY)
+        self.inputs = ANY if limits.inputs is None else limits.inputs
 
 
 class PartPlanner:
@@ -198,6 +206,7 @@ class PartPlanner:
             requests = self._reuse.unanswered(maker.bodies, requests)
             for request in asked:
                 self._reuse.key_of(request.index)  # memory must not grow with the job
+        growing: _Growing | None = None
         for request in requests:
             try:
                 line = maker.make(request)
@@ -207,17 +216,21 @@ class PartPlanner:
             if self._may_call and not self._sizes.takes(config_id, line.size):
                 self.left_for_calls += 1
                 continue
-            key = way, config_id, line.url, line.model
-            growing = self._growing.get(key)
-            if growing is not None and not growing.fits(line):
-                yield from self._closed([key])
-                growing = None
-            if growing is None:
-                if len(self._growing) >= OPEN_PARTS:
-                    yield from self._closed([max(self._growing, key=self._size_of)])
-                growing = self._growing[key] = self._begin(key, maker)
+            if growing is None or not growing.takes(line):
+                key = way, config_id, line.url, line.model
+                growing = self._growing.get(key)
+                if growing is None or not growing.takes(line):
+                    yield from self._make_room(key)
+                    growing = self._growing[key] = self._begin(key, maker)
             if growing.add(line):
                 growing.flush(self._files)
+
+    def _make_room(self, key: Key) -> Iterator[BatchPart]:
+        """Close the part of this key, or the largest if too many grow."""
+        if key in self._growing:
+            yield from self._closed([key])
+        elif len(self._growing) >= OPEN_PARTS:
+            yield from self._closed([max(self._growing, key=self._size_of)])
 
     def _size_of(self, key: Key) -> int:
         return self._growing[key].bytes

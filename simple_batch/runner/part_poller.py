@@ -21,7 +21,7 @@ from .part_files import PartFiles
 from .part_lines import MakerOf
 from .part_log import PartLog
 from .part_release import release
-from .part_sender import PartSender, batch_parts_ended, remote_columns, stops
+from .part_sender import PartSender, reported_columns, stops
 from .part_waits import PartWaits
 
 log = logging.getLogger(__name__)
@@ -107,25 +107,25 @@ class PartPoller:
                     not_before=None,
                     poll_failures=0,
                     detail="",
-                    **remote_columns(batch),
+                    **reported_columns(part, batch),
                 )
             )
             if moved:
                 part.state = PartState.ENDED
                 self._sender.accepted()
                 self._log.ended(part, batch)
-                batch_parts_ended(part)
+                self._sender.has_ended(part)
             return None
         if batch.state is RemoteState.UNKNOWN and batch.status != part.provider_status:
             self._log.unknown_status(part, batch)
-        wait_ms = round(1000 * self._waits.next_look_s(part, moment))
+        until = self._waits.begin(part.id, self._waits.next_look_s(part, moment))
         retry_while_unavailable(
             lambda: batch_parts.note(
                 part.id,
-                not_before=moment + wait_ms,
+                not_before=until,
                 poll_failures=0,
                 detail="",
-                **remote_columns(batch),
+                **reported_columns(part, batch),
             )
         )
         if part.state == PartState.CANCELLING and batch.state is not RemoteState.CANCELLING:
@@ -139,7 +139,7 @@ class PartPoller:
         the batch is next asked about."""
         moved = retry_while_unavailable(
             lambda: batch_parts.move(
-                part.id, PartState.CANCELLING, (PartState.OPEN,), not_before=now_ms()
+                part.id, PartState.CANCELLING, (PartState.OPEN,), not_before=None
             )
         )
         if not moved:

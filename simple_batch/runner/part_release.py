@@ -31,6 +31,8 @@ def release(
         let_go(part.id)
         if part.state == PartState.PLANNED:
             retry_while_unavailable(batch_parts.discard, part.id)
+        elif part.state in batch_parts.AT_PROVIDER:  # there is room for others
+            retry_while_unavailable(batch_parts.wake_waiting, part.config_id)
         files.remove(part.id)
     return moved
 

@@ -40,11 +40,13 @@ from .part_waits import PartWaits
 log = logging.getLogger(__name__)
 
 TRIP = 3  # batches refused as a whole, one after the other, that pause a job
-LATE_MS = 600_000  # so long a batch may appear after the call that created it got no answer
+LATE_S = 600.0  # so long a batch may appear after the call that created it got no answer
+TURN_S = 3.0  # after the end of a batch, in which parts of other jobs take its room
 STALE_S = 5.0  # between the commit that announces a batch and the call that creates it
 _ENQUEUED_LIMIT = re.compile(r"limit\W{0,3}\s*(?:is|of)?\s*([\d,. ]*\d)", re.IGNORECASE)
 _LEAST_TOKENS = 1_000  # a learned limit is not lower
 _STEPS = batch_parts.UNSENT
+_NO_BATCH = RemoteBatch("", RemoteState.UNKNOWN, "")
 
 
 class NotLeading(Exception):
@@ -87,7 +89,9 @@ class PartSender:
         self._too_large = too_large
         self._may_call = may_call
         self._refused = 0  # parts refused as a whole, since the last that was not
-        self._created_again: dict[int, int] = {}  # when (epoch ms), by part
+        # until when batches of a part that was created again are looked for; monotonic clock
+        self._late_until: dict[int, float] = {}
+        self._turns: dict[int, float] = {}  # until when others go first, by config; monotonic clock
         self._alone: dict[int, int] = {}  # refusals for want of room with nothing beside, by part
 
     def send(self, part: BatchPart) -> PauseReason | None:
@@ -141,10 +145,19 @@ class PartSender:
             self._cut_smaller(part)
             return False
         if enqueued and enqueued + part.tokens > limit:
-            if not self._moved_away(part):
-                self._waits.for_room(part, limit)
+            self._wait_for_room(part)
+            return False
+        if time.monotonic() < self._turns.get(part.config_id, 0.0) and retry_while_unavailable(
+            batch_parts.others_wait, part
+        ):
+            self._waits.for_others(part, TURN_S)
             return False
         return True
+
+    def _wait_for_room(self, part: BatchPart) -> None:
+        limit = retry_while_unavailable(batch_parts.token_limit, part.config_id, part.model)
+        if not self._moved_away(part):
+            self._waits.for_room(part, limit)
 
     # --- upload -----------------------------------------------------------------------------
 
@@ -192,10 +205,12 @@ class PartSender:
     def _announce(self, part: BatchPart) -> bool:
         """Commit that a batch may exist from now on."""
 
-        def work() -> bool:
+        def work() -> bool | None:
             with batch_parts.database.atomic():
                 if not self._leads():
                     raise NotLeading
+                if batch_parts.lacks_room(part):
+                    return None
                 return batch_parts.move(
                     part.id,
                     PartState.CREATING,
@@ -205,7 +220,10 @@ class PartSender:
                 )
 
         began = time.monotonic()
-        if not retry_while_unavailable(work):
+        announced = retry_while_unavailable(work)
+        if announced is None:  # another job has taken the room meanwhile
+            self._wait_for_room(part)
+        if not announced:
             return False
         part.state = PartState.CREATING
         if time.monotonic() - began > STALE_S and not retry_while_unavailable(self._leads):
@@ -213,18 +231,18 @@ class PartSender:
         return True
 
     def _opened(self, client: BatchClient, part: BatchPart, batch: RemoteBatch) -> None:
-        moment = now_ms()
         moved = self._moved(
             part,
             PartState.OPEN,
             (PartState.CREATING,),
             provider_id=batch.id,
-            sent_at=moment,
-            not_before=moment + round(1000 * self._settings.BATCH_POLL_FIRST),
-            **remote_columns(batch),
+            sent_at=now_ms(),
+            not_before=self._waits.begin(part.id, self._settings.BATCH_POLL_FIRST),
+            **reported_columns(part, batch),
         )
         if moved:
             self._waits.answered(part)
+            self._waits.sent(part)
             self._log.sent(part, batch)
         else:
             held = retry_while_unavailable(batch_parts.get, part.id)
@@ -251,23 +269,26 @@ class PartSender:
         if doubtful:
             self._waits.for_certainty(part, doubtful[0])
             return True
-        now = now_ms()
-        recent = {one: at for one, at in self._created_again.items() if now - at <= LATE_MS}
-        self._created_again = {**recent, part.id: now}
-        return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
+        known = _decode_remote(part.remote) if _id_of(part.remote) else _NO_BATCH
+        again = msgspec.structs.replace(known, created_again_at=now_ms())
+        remote = msgspec.json.encode(again).decode()
+        return not self._moved(part, PartState.UPLOADED, (PartState.CREATING,), remote=remote)
 
     def look_for_others(self, client: BatchClient, part: BatchPart) -> None:
         """A batch that was created again may have been created before after all, only late: for a while it
         is looked for and cancelled."""
-        since = self._created_again.get(part.id)
+        since = _created_again_at(part.remote)
         if since is None:
             return
-        if now_ms() - since > LATE_MS:
-            del self._created_again[part.id]
+        passed_s = max(0.0, (now_ms() - since) / 1000)
+        until = self._late_until.setdefault(part.id, time.monotonic() + LATE_S - passed_s)
+        if time.monotonic() > until:
+            return
         for batch in client.find(self._inputs.named(part), part.file_id or None):
             if batch.certain and batch.id != part.provider_id and not batch.state.ended:
-                log.warning("batch %s was created late: it is cancelled", batch.id)
                 client.cancel(batch.id)
+                if batch.state is not RemoteState.CANCELLING:
+                    self._log.one_too_many(part, batch)
 
     def _adopt(self, client: BatchClient, part: BatchPart, found: list[RemoteBatch]) -> bool:
         refused = _id_of(part.remote)
@@ -279,8 +300,8 @@ class PartSender:
         first, *others = able
         for batch in others:
             if not batch.state.ended:
-                log.warning("batch %s is one too many for a part: it is cancelled", batch.id)
                 client.cancel(batch.id)
+                self._log.one_too_many(part, batch)
         self._opened(client, part, first)
         return True
 
@@ -295,7 +316,7 @@ class PartSender:
         if creating:
             self._moved(part, PartState.UPLOADED, (PartState.CREATING,))
         if failed.enqueued:
-            self.no_room(part, finding.message)
+            self.no_room(part, finding.message, finding.retry_after_s)
             return None
         if failed.gone and part.file_id and self._refused < TRIP:
             self._refused += 1
@@ -351,7 +372,7 @@ class PartSender:
         if release(self._files, part, former, detail or batch.status):
             self._log.refused(part, detail or batch.status)
             self.forget_file(part)
-            batch_parts_ended(part)
+            self.has_ended(part)
         return None
 
     def _whole_refused(self, stop: PauseReason) -> PauseReason | None:
@@ -365,8 +386,14 @@ class PartSender:
         """A batch has run: the provider takes batches of this job."""
         self._refused = 0
 
-    def no_room(self, part: BatchPart, message: str) -> None:
-        """The limit of enqueued tokens is reached: the part waits, and the limit is learned."""
+    def has_ended(self, part: BatchPart) -> None:
+        """There is room at the provider: parts that wait for it are tried now, those of other jobs first."""
+        self._turns[part.config_id] = time.monotonic() + TURN_S
+        retry_while_unavailable(batch_parts.wake_waiting, part.config_id)
+
+    def no_room(self, part: BatchPart, message: str, asked_s: float | None = None) -> None:
+        """The limit of enqueued tokens is reached: the part waits, for ``asked_s`` where the provider says so, and
+        the limit is learned."""
         config_id, model = part.config_id, part.model
         beside = retry_while_unavailable(batch_parts.enqueued_tokens, config_id, model)
         known = retry_while_unavailable(batch_parts.token_limit, config_id, model)
@@ -379,7 +406,7 @@ class PartSender:
             self._cut_smaller(part)
             return
         if not self._moved_away(part):
-            self._waits.for_room(part, limit)
+            self._waits.for_room(part, limit, asked_s)
 
     def _moved_away(self, part: BatchPart) -> bool:
         """Let another config take the requests of a part that finds no room."""
@@ -456,14 +483,15 @@ def remote_columns(batch: RemoteBatch) -> dict:
     }
 
 
+def reported_columns(part: BatchPart, batch: RemoteBatch) -> dict:
+    """The same of a part's batch, with what only we know of it."""
+    again = _created_again_at(part.remote)
+    return remote_columns(msgspec.structs.replace(batch, created_again_at=again))
+
+
 def remote_of(part: BatchPart) -> RemoteBatch:
     """The batch as the provider last reported it."""
     return _decode_remote(part.remote)
-
-
-def batch_parts_ended(part: BatchPart) -> None:
-    """There is room at the provider: parts that wait for it are tried now."""
-    retry_while_unavailable(batch_parts.wake_waiting, part.config_id)
 
 
 _decode_remote = msgspec.json.Decoder(RemoteBatch).decode
@@ -471,6 +499,7 @@ _decode_remote = msgspec.json.Decoder(RemoteBatch).decode
 
 class _Named(msgspec.Struct):
     id: str = ""
+    created_again_at: int | None = None
 
 
 _decode_id = msgspec.json.Decoder(_Named).decode
@@ -478,6 +507,10 @@ _decode_id = msgspec.json.Decoder(_Named).decode
 
 def _id_of(remote: str) -> str:
     return _decode_id(remote or "{}").id
+
+
+def _created_again_at(remote: str) -> int | None:
+    return _decode_id(remote or "{}").created_again_at
 
 
 def _passes(batch: RemoteBatch) -> bool:

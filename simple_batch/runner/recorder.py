@@ -11,7 +11,7 @@ grows. A single result that cannot be stored ends as failed; the others do not s
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import gevent
@@ -25,6 +25,7 @@ from ..core.clock import now_ms
 from ..core.domain import Cause, RequestResult, RequestStatus
 from ..core.errors import DatabaseMoved
 from ..core.stored_messages import NOT_STORED
+from ..store.answer_group import AnswerGroup
 from ..store.database import connected, fault
 from ..store.file_identity import CHECK_EVERY_S
 from ..store.models import database
@@ -47,7 +48,7 @@ class _After(msgspec.Struct):
 class _Group(msgspec.Struct):
     """Results that are committed together; then ``done`` is set."""
 
-    items: list[Recorded]
+    items: Sequence[Recorded | AnswerGroup]
     done: Event
 
 
@@ -60,7 +61,7 @@ class ResultSink(Protocol):
     def record(self, item: Recorded) -> None:
         """Queue a result; blocks while the queue is full (backpressure)."""
 
-    def record_group(self, items: list[Recorded]) -> None:
+    def record_group(self, items: Sequence[Recorded | AnswerGroup]) -> None:
         """Commit results together, without a wait for others; returns when they are."""
 
     def wait_until_writable(self) -> None:
@@ -124,8 +125,8 @@ class Recorder(ResultSink):
         self._taken += item.result is not None
         self._queue.put(item)
 
-    def record_group(self, items: list[Recorded]) -> None:
-        self._taken += sum(item.result is not None for item in items)
+    def record_group(self, items: Sequence[Recorded | AnswerGroup]) -> None:
+        self._taken += _results(items)
         group = _Group(items, Event())
         self._queue.put(group)
         group.done.wait()
@@ -172,10 +173,10 @@ class Recorder(ResultSink):
             for after in waiting:
                 after.call()
 
-    def _collect(self) -> tuple[list[Recorded], list[_After]]:
+    def _collect(self) -> tuple[list[Recorded | AnswerGroup], list[_After]]:
         """The next group, and who waits for it: what has come when the rest after a commit is over, a
         full one, one as old as the flush interval, or one asked for at once."""
-        batch: list[Recorded] = []
+        batch: list[Recorded | AnswerGroup] = []
         waiting: list[_After] = []
         size = 0
         item = self._queue.get()
@@ -200,18 +201,22 @@ class Recorder(ResultSink):
             except Empty:
                 return batch, waiting
 
-    def _commit(self, batch: list[Recorded]) -> None:
+    def _commit(self, batch: Sequence[Recorded | AnswerGroup]) -> None:
         try:
             self._write(batch)
         except _UNFIT as error:
+            first = batch[0]
             if len(batch) > 1:
-                for record in batch:
+                for item in batch:
+                    self._commit([item])
+            elif isinstance(first, AnswerGroup):
+                for record in first.records():
                     self._commit([record])
-                return
-            log.error("a result cannot be stored", exc_info=error)
-            self._write([_substitute(batch[0], error)])
+            else:
+                log.error("a result cannot be stored", exc_info=error)
+                self._write([_substitute(first, error)])
 
-    def _write(self, batch: list[Recorded]) -> None:
+    def _write(self, batch: Sequence[Recorded | AnswerGroup]) -> None:
         """Commit, as soon as the database takes it. Raises what a record itself is to blame for."""
         faulty = False
         while True:
@@ -231,7 +236,7 @@ class Recorder(ResultSink):
                 faulty = True
                 gevent.sleep(RETRY_AFTER_S)
                 continue
-            self._taken -= sum(record.result is not None for record in batch)
+            self._taken -= _results(batch)
             ended = time.monotonic()
             took = ended - began
             self._rested = ended + max(REST * took, self._gap)
@@ -246,6 +251,13 @@ class Recorder(ResultSink):
             log.warning("results can be written again")
             self._on_storage_fault(None)
         self._writable.set()
+
+
+def _results(items: Iterable[Recorded | AnswerGroup]) -> int:
+    """How many of them are results."""
+    return sum(
+        len(item) if isinstance(item, AnswerGroup) else item.result is not None for item in items
+    )
 
 
 def _size(record: Recorded) -> int:

@@ -4,6 +4,7 @@ A change of state is a compare-and-set: of two processes that believe to lead a 
 """
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 import msgspec
 from peewee import SQL, fn
@@ -12,21 +13,31 @@ from ..core.clock import now_ms
 from ..core.domain import PartState, Request
 from .models import ApiConfig, BatchLine, BatchPart, Job, database, lock_config, lock_job
 
-UNSENT = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED, PartState.CREATING)
+BEFORE_CREATE = (PartState.PLANNED, PartState.UPLOADING, PartState.UPLOADED)
+UNSENT = (*BEFORE_CREATE, PartState.CREATING)
 OPEN = (PartState.OPEN, PartState.CANCELLING)
 UNDER_WAY = (*UNSENT, *OPEN, PartState.ENDED)
 AT_PROVIDER = (PartState.CREATING, *OPEN)  # the provider counts their tokens, or may do so
 CHUNK = 5_000
 LEARNED_FOR_MS = 86_400_000  # a limit of enqueued tokens that was learned holds for a day
 
-_ADD = """
+_ADD_ALL = """
 INSERT INTO batch_line (job_id, idx, part_id)
-SELECT r.job_id, r.idx, CAST(? AS INTEGER) FROM request r
-WHERE r.job_id = ? AND r.idx IN (SELECT value FROM json_each(?))
-  AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = r.job_id AND x.idx = r.idx)
-  AND NOT EXISTS (SELECT 1 FROM batch_line b WHERE b.job_id = r.job_id AND b.idx = r.idx)
+SELECT p.job_id, v.value, p.id FROM batch_part p, (SELECT value FROM json_each(?)) v WHERE p.id = ?
+"""
+_ADD_FREE = (
+    _ADD_ALL
+    + """
+  AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = p.job_id AND x.idx = v.value)
+  AND NOT EXISTS (SELECT 1 FROM batch_line b WHERE b.job_id = p.job_id AND b.idx = v.value)
 RETURNING idx
 """
+)
+_ANY_AMONG = (
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM result WHERE job_id = ?1 AND idx >= ?2 AND idx <= ?3) "
+    "OR EXISTS (SELECT 1 FROM batch_line WHERE job_id = ?1 AND idx >= ?2 AND idx <= ?3)"
+)
+_GREW = "UPDATE batch_part SET requests = requests + ?, bytes = bytes + ?, tokens = tokens + ? WHERE id = ?"
 _LINES = """
 SELECT r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line, o.max_tokens FROM batch_line b
 JOIN request r ON r.job_id = b.job_id AND r.idx = b.idx
@@ -83,14 +94,15 @@ def add_step(part: BatchPart, sizes: dict[int, tuple[int, int]]) -> set[int]:
     listed = msgspec.json.encode(list(sizes)).decode()
     with database.atomic():
         lock_job(part.job_id)
-        rows = database.execute_sql(_ADD, (part.id, part.job_id, listed)).fetchall()
-        added = {index for (index,) in rows}
+        among = part.job_id, min(sizes), max(sizes)
+        if database.execute_sql(_ANY_AMONG, among).fetchone():
+            added = set(chain.from_iterable(database.execute_sql(_ADD_FREE, (listed, part.id))))
+        else:  # most parts are of requests that were never sent: all are free
+            one = database.execute_sql(_ADD_ALL, (listed, part.id)).rowcount > 0
+            added = set(sizes) if one else set()
         if added:
-            BatchPart.update(
-                requests=BatchPart.requests + len(added),
-                bytes=BatchPart.bytes + sum(sizes[index][0] for index in added),
-                tokens=BatchPart.tokens + sum(sizes[index][1] for index in added),
-            ).where(BatchPart.id == part.id).execute()
+            grew = [sum(each) for each in zip(*map(sizes.__getitem__, added), strict=True)]
+            database.execute_sql(_GREW, (len(added), *grew, part.id))
     return added
 
 
@@ -125,11 +137,17 @@ def of_job(job_id: int, states: Sequence[PartState] = UNDER_WAY) -> list[BatchPa
     return list(BatchPart.select().where(mine).order_by(BatchPart.id))
 
 
-def due(job_id: int, states: Sequence[PartState], now: int) -> list[BatchPart]:
-    """The same without those that wait for a later moment than ``now`` (epoch ms)."""
+def waits(job_id: int, states: Sequence[PartState]) -> dict[int, int | None]:
+    """Until when (epoch ms) parts of a job in these states wait, by id, the oldest first; None: they do not."""
     mine = (BatchPart.job == job_id) & BatchPart.state.in_(list(states))
-    ready = BatchPart.not_before.is_null() | (BatchPart.not_before <= now)
-    return list(BatchPart.select().where(mine & ready).order_by(BatchPart.id))
+    rows = BatchPart.select(BatchPart.id, BatchPart.not_before).where(mine).order_by(BatchPart.id)
+    return dict(rows.tuples())
+
+
+def in_states(part_ids: Sequence[int], states: Sequence[PartState]) -> list[BatchPart]:
+    """Those of the parts that are in these states, the oldest first."""
+    found = BatchPart.id.in_(list(part_ids)) & BatchPart.state.in_(list(states))
+    return list(BatchPart.select().where(found).order_by(BatchPart.id))
 
 
 def counts(job_id: int) -> dict[PartState, int]:
@@ -177,6 +195,25 @@ def enqueued_tokens(config_id: int, model: str) -> int:
     theirs = (BatchPart.config == config_id) & BatchPart.state.in_(AT_PROVIDER)
     total = BatchPart.select(fn.SUM(BatchPart.tokens)).where(theirs & (BatchPart.model == model))
     return total.scalar() or 0
+
+
+def lacks_room(part: BatchPart) -> bool:
+    """Whether a part would exceed the learned limit of enqueued tokens beside those at the provider. Call it in the
+    transaction that announces its batch: no other job's can be announced meanwhile."""
+    lock_config(part.config_id)
+    limit = token_limit(part.config_id, part.model)
+    if limit is None:
+        return False
+    enqueued = enqueued_tokens(part.config_id, part.model)
+    return bool(enqueued) and enqueued + part.tokens > limit
+
+
+def others_wait(part: BatchPart) -> bool:
+    """Whether parts of other jobs wait for the same config and model."""
+    theirs = (BatchPart.config == part.config_id) & (BatchPart.model == part.model)
+    waiting = BatchPart.state.in_(BEFORE_CREATE) & (BatchPart.detail != "")
+    found = BatchPart.select(BatchPart.id).where(theirs & waiting & (BatchPart.job != part.job_id))
+    return found.exists()
 
 
 def wake_waiting(config_id: int) -> None:
@@ -258,7 +295,7 @@ def token_limit(config_id: int, model: str) -> int | None:
     """How many tokens may be enqueued for a model of a config, as far as refusals have shown."""
     text = ApiConfig.select(ApiConfig.batch_tokens).where(ApiConfig.id == config_id).scalar()
     limit, at = _decode_learned(text or "{}").get(model, (None, 0))
-    return limit if now_ms() - at < LEARNED_FOR_MS else None
+    return limit if abs(now_ms() - at) < LEARNED_FOR_MS else None  # the clock may have been set
 
 
 def learn_token_limit(config_id: int, model: str, limit: int) -> None:

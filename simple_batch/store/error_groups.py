@@ -5,7 +5,7 @@ whose request succeeded later."""
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,6 +89,10 @@ class ErrorGroups:
     def add_result(self, index: int, succeeded: bool) -> None:
         """Count a request that has succeeded or failed."""
         self._ended[index] = succeeded
+
+    def add_successes(self, indices: Iterable[int]) -> None:
+        """The same for requests that have succeeded."""
+        self._ended.update(dict.fromkeys(indices, True))
 
     def write(self) -> None:
         """Write the groups in the caller's transaction, which has written the attempts."""

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,9 @@ from .error_groups import ErrorGroups
 from .latency_sketch import LatencySketch
 from .models import database
 from .timeline import Bucket
+
+if TYPE_CHECKING:
+    from .answer_group import AnswerGroup
 
 # What each config of several did; a job with one has no such rows.
 _BY_CONFIG = (
@@ -181,6 +184,57 @@ class JobChange:
         sums = self._saved_by[record.alias, by, record.prices.currency]
         sums[0] += calls
         sums[1] += nano
+
+    def add_answers(
+        self,
+        group: "AnswerGroup",
+        usages: list[Usage],
+        costs: list[int | None],
+        charged: list[int | None],
+    ) -> None:
+        """Count requests that have succeeded through a provider's batch, at these ``costs`` in the job's
+        currency, and ``charged`` with these in the config's."""
+        count, answers = len(costs), group.answers
+        config, bucket = self._by_config[group.alias], self._buckets[group.finished_at // 1000]
+        retried = sum([tried > 0 for _index, tried, _answer in answers])
+        self._attempts += count
+        self._succeeded += count
+        self._retries += retried
+        config.succeeded += count
+        bucket.succeeded += count
+        bucket.sent += count
+        bucket.retried += retried
+        self._groups.add_successes([index for index, _tried, _answer in answers])
+        for outcome, number in Counter([answer.outcome for *_, answer in answers]).items():
+            if outcome is not None:
+                config.outcomes[outcome.value] = config.outcomes.get(outcome.value, 0) + number
+        self._add_tokens(usages, config, bucket)
+        self._add_costs(costs, config, bucket)
+        for by, (calls, nano) in group.call_prices().saved(costs, usages).items():
+            if calls or nano:
+                sums = self._saved_by[group.alias, by, group.prices.currency]
+                sums[0] += calls
+                sums[1] += nano
+        if group.config_id is not None and (paid := sum(filter(None, charged))):
+            at = spending.bucket(group.finished_at)
+            self.spending[group.config_id, group.prices.currency, at] += paid
+
+    def _add_tokens(self, usages: list[Usage], config: _ConfigChange, bucket: Bucket) -> None:
+        total = Usage(*map(sum, zip(*map(msgspec.structs.astuple, usages), strict=True)))
+        config.input_tokens += total.input
+        config.output_tokens += total.output
+        config.cached += total.cached
+        config.cache_write += total.cache_write
+        self._usage = self._usage + total
+        bucket.input_tokens += total.input
+        bucket.output_tokens += total.output
+
+    def _add_costs(self, costs: list[int | None], config: _ConfigChange, bucket: Bucket) -> None:
+        total = sum(filter(None, costs))
+        self._unpriced += costs.count(None)
+        self.cost_nano += total
+        bucket.cost_nano += total
+        config.cost_nano += total
 
     def _add_success(
         self,

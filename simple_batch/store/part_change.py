@@ -6,17 +6,17 @@ or because a batch has a line twice, are recorded once.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 
 import msgspec
 
 from ..core.domain import RequestStatus
+from .answer_group import AnswerGroup
 from .job_change import Recorded, call_of_attempt
 from .models import database
 
-_TAKE = (
-    "DELETE FROM batch_line WHERE part_id = ? AND idx IN (SELECT value FROM json_each(?)) "
-    "RETURNING idx"
-)
+_REMOVE = "DELETE FROM batch_line WHERE part_id = ? AND idx IN (SELECT value FROM json_each(?))"
+_TAKE = f"{_REMOVE} RETURNING idx"
 _COUNT = (
     "UPDATE batch_part SET succeeded = succeeded + ?, failed = failed + ?, "
     "sent_again = sent_again + ?, cost_nano = cost_nano + ?, unpriced = unpriced + ? WHERE id = ?"
@@ -58,6 +58,23 @@ class PartChanges:
                 left.remove(key)
             found.append(record)
         return found
+
+    def take(self, group: AnswerGroup) -> set[int]:
+        """Take the requests of a group out of their part; returns those that were in it until now."""
+        indices = [index for index, *_ in group.answers]
+        values = group.part_id, msgspec.json.encode(indices).decode()
+        with database.atomic() as step:
+            if database.execute_sql(_REMOVE, values).rowcount == len(indices):
+                return set(indices)  # nearly always
+            step.rollback()
+        return set(chain.from_iterable(database.execute_sql(_TAKE, values)))
+
+    def add_answers(self, part_id: int, costs: list[int | None]) -> None:
+        """Count requests of a part that have succeeded, at these costs."""
+        change = self._changes[part_id]
+        change.succeeded += len(costs)
+        change.unpriced += costs.count(None)
+        change.cost_nano += sum(cost for cost in costs if cost is not None)
 
     def add(self, record: Recorded, cost: int | None) -> None:
         """Count a request that was in a part; ``cost`` is that of the call that its result came from."""

@@ -1,6 +1,7 @@
 """Results of a part: which of its requests have none yet, and how it ends when they are all read."""
 
 from collections.abc import Collection, Iterable
+from itertools import chain
 
 import msgspec
 
@@ -11,7 +12,8 @@ from .models import BatchPart, database, lock_job
 
 MERGED = "batch_merged"  # reason of events about results of a part
 _CHARGED = ", ".join(f"'{cause}'" for cause in sorted(CHARGED))
-_THERE = "SELECT idx, job_id FROM batch_line WHERE part_id = ? AND idx IN (SELECT value FROM json_each(?))"
+_THERE = "SELECT idx FROM batch_line WHERE part_id = ? AND idx IN (SELECT value FROM json_each(?))"
+_COUNT_THERE = _THERE.replace("SELECT idx", "SELECT count(*)", 1)
 _ANY_TRIED = "SELECT 1 FROM attempt WHERE job_id = ? LIMIT 1"
 _TRIED = (
     "SELECT a.idx, count(*), count(CASE WHEN a.started_at >= coalesce(j.resumed_at, 0) "
@@ -42,14 +44,18 @@ _LEAVE = (
 )
 
 
-def tried(part_id: int, indices: Iterable[int]) -> dict[int, Tried]:
-    """Those of the requests that are in the part without a result, with the attempts that are stored.
+def tried(job_id: int, part_id: int, indices: Collection[int]) -> dict[int, Tried]:
+    """Those of the job's requests that are in the part without a result, with the attempts that are stored.
     Attempts before the job was started or resumed cost no retry, as with calls."""
     listed = _listed(indices)
-    rows = database.execute_sql(_THERE, (part_id, listed)).fetchall()
-    found = dict.fromkeys((index for index, _job_id in rows), _NEVER)
-    if rows and database.execute_sql(_ANY_TRIED, (rows[0][1],)).fetchone():
-        for index, attempts, charged in database.execute_sql(_TRIED, (rows[0][1], listed)):
+    count = database.execute_sql(_COUNT_THERE, (part_id, listed)).fetchone()[0]
+    if count == len(indices):  # nearly always
+        found = dict.fromkeys(indices, _NEVER)
+    else:
+        rows = database.execute_sql(_THERE, (part_id, listed))
+        found = dict.fromkeys(chain.from_iterable(rows), _NEVER)
+    if found and database.execute_sql(_ANY_TRIED, (job_id,)).fetchone():
+        for index, attempts, charged in database.execute_sql(_TRIED, (job_id, listed)):
             if index in found:
                 found[index] = Tried(attempts, charged)
     return found

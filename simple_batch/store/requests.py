@@ -34,7 +34,7 @@ _IN_NO_PART = (
     "  AND NOT EXISTS (SELECT 1 FROM batch_line b WHERE b.job_id = r.job_id AND b.idx = r.idx)\n"
 )
 _IN_ORDER = "ORDER BY r.idx LIMIT ?"
-_COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line, r.prefix"
+_COLUMNS = "r.idx, r.custom_id, r.body, r.url, r.line, r.prefix, NULL"
 _COLUMNS_ON_ROUTE = (  # an edited body has another prefix
     "r.idx, r.custom_id, coalesce(o.body, r.body), r.url, r.line, "
     "CASE WHEN o.body IS NULL THEN r.prefix END, o.max_tokens"
@@ -214,16 +214,8 @@ def pending_page(
     query, bound = pending(columns, job_id, mark, high, route, skip_duplicates, outside_parts)
     rows = database.execute_sql(query + _IN_ORDER, (*bound, size + 1)).fetchall()
     page = [
-        Request(
-            idx,
-            custom_id,
-            bytes(body),
-            url,
-            line,
-            max_tokens=limit[0] if limit else None,
-            prefix=prefix,
-        )
-        for idx, custom_id, body, url, line, prefix, *limit in rows[:size]
+        Request(idx, custom_id, bytes(body), url, line, None, None, None, limit, prefix)
+        for idx, custom_id, body, url, line, prefix, limit in rows[:size]
     ]
     more = len(rows) > size
     return page, (page[-1].index + 1 if more else high)

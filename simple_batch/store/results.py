@@ -2,12 +2,14 @@
 one or several jobs, in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import msgspec
 
 from ..core.domain import Attempt, Cause, RequestResult
 from . import response_cache, spend_leases, spending
+from .answer_group import ROW, AnswerGroup
 from .job_change import JobChange, Recorded, call_of, call_of_attempt
 from .models import database
 from .part_change import PartChanges
@@ -30,38 +32,28 @@ __all__ = ["Recorded", "write"]
 
 
 def write(
-    records: list[Recorded],
+    items: Sequence[Recorded | AnswerGroup],
     on_cost: Callable[[dict[tuple, int]], None] | None = None,
     worker: str = "",
 ) -> None:
-    """Commit ``records``. The primary key of ``result`` makes a second result for a request impossible: it
+    """Commit results. The primary key of ``result`` makes a second result for a request impossible: it
     is ignored, and so is what it would have counted; the same holds for a request that is no longer in
     the part that the record names. ``on_cost`` is called in the transaction with the
     nano-units that the others cost, by keys of accounts (spend_leases.py). ``worker`` is the worker that
     made the calls, if several share a job."""
+    records = [item for item in items if isinstance(item, Recorded)]
+    groups = [item for item in items if isinstance(item, AnswerGroup)]
     with database.atomic():
-        changes = {job_id: JobChange(job_id) for job_id in sorted({r.job_id for r in records})}
+        changes = {job_id: JobChange(job_id) for job_id in sorted({one.job_id for one in items})}
         parts = PartChanges(records)
         new = _new_ones(parts.there(records))
-        results: list[tuple] = []
-        attempts: list[tuple] = []
-        for record in new:
-            change = changes[record.job_id]
-            for attempt in record.attempts:
-                if attempt.cause is not None:  # the success is the result itself
-                    attempts.append(_attempt_row(record, attempt, attempt.cause, change))
-            cost = None
-            if record.result is not None:
-                call = call_of(record.result)
-                cost = 0 if record.reused else record.cost(call)
-                change.add_result(record, record.result, call, cost)
-                results.append(_result_row(record, record.result, cost))
-            if record.part_id is not None:
-                parts.add(record, cost)
-        database.executemany(_RESULT, results)
-        database.executemany(_ATTEMPT, attempts)
+        _write_records(new, changes, parts)
         response_cache.keep(new)
-        for job_id in {record.job_id for record in new}:
+        written = {record.job_id for record in new}
+        for group in groups:
+            if _write_answers(group, changes[group.job_id], parts):
+                written.add(group.job_id)
+        for job_id in written:
             changes[job_id].write(worker)
         parts.write()
         spending.add(_spent(changes.values()))
@@ -69,6 +61,53 @@ def write(
             on_cost(_by_account(changes))
     for change in changes.values():
         change.count()
+
+
+def _write_records(
+    records: list[Recorded], changes: dict[int, JobChange], parts: PartChanges
+) -> None:
+    """Write the rows of records one by one, and count them."""
+    results: list[tuple] = []
+    attempts: list[tuple] = []
+    for record in records:
+        change = changes[record.job_id]
+        for attempt in record.attempts:
+            if attempt.cause is not None:  # the success is the result itself
+                attempts.append(_attempt_row(record, attempt, attempt.cause, change))
+        cost = None
+        if record.result is not None:
+            call = call_of(record.result)
+            cost = 0 if record.reused else record.cost(call)
+            change.add_result(record, record.result, call, cost)
+            results.append(_result_row(record, record.result, cost))
+        if record.part_id is not None:
+            parts.add(record, cost)
+    database.executemany(_RESULT, results)
+    database.executemany(_ATTEMPT, attempts)
+
+
+def _write_answers(group: AnswerGroup, change: JobChange, parts: PartChanges) -> bool:
+    """The same for a group of answers. Returns False if none of them is new."""
+    there = parts.take(group)
+    there -= _ended(group.job_id, [index for index, *_ in group.answers])
+    if len(there) < len(group):
+        new = {one[0]: one for one in group.answers if one[0] in there}
+        group = msgspec.structs.replace(group, answers=list(new.values()))
+    if not group.answers:
+        return False
+    usages = [answer.usage for *_, answer in group.answers]
+    charged = group.call_prices().costs(usages)
+    costs: list[int | None] = [None] * len(group) if group.foreign else charged
+    database.executemany(ROW, group.rows(costs))
+    change.add_answers(group, usages, costs, charged)
+    parts.add_answers(group.part_id, costs)
+    return True
+
+
+def _ended(job_id: int, indices: list[int]) -> set[int]:
+    """Those of the requests that have a result."""
+    rows = database.execute_sql(_KNOWN, (job_id, msgspec.json.encode(indices).decode()))
+    return set(chain.from_iterable(rows))
 
 
 def _new_ones(records: list[Recorded]) -> list[Recorded]:
@@ -79,8 +118,7 @@ def _new_ones(records: list[Recorded]) -> list[Recorded]:
             ended[record.job_id].append(record.index)
     known: set[tuple[int, int]] = set()
     for job_id, indices in ended.items():
-        rows = database.execute_sql(_KNOWN, (job_id, msgspec.json.encode(indices).decode()))
-        known.update((job_id, index) for (index,) in rows)
+        known.update((job_id, index) for index in _ended(job_id, indices))
     new = []
     for record in records:
         if record.result is not None:

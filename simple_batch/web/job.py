@@ -16,7 +16,7 @@ from ..core.domain import FINAL_STATUSES, Cause, Role
 from ..core.errors import InvalidInput
 from ..core.messages import listed, translatable
 from ..export.csv_file import safe
-from ..insight.parts import reported
+from ..insight.parts import next_attempt_at, reported
 from ..insight.summary import iso
 from ..services import (
     adjusted_parameters,
@@ -32,7 +32,6 @@ from ..services import (
     webhooks,
 )
 from ..services.job_option_fields import DETAILS, JobOptions
-from ..store import batch_parts
 from ..store.models import ApiConfig, BatchPart, Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
@@ -192,8 +191,6 @@ def parts(job_id: int):
         tab="parts",
         parts=[_part(part) for part in found],
         more=more,
-        now=now_ms(),
-        unsent=batch_parts.UNSENT,
         counts_at_end=profile is not None and profile.counts_at_end,
         cancels=profile is None or profile.cancel != "none",
         **common(job_id),
@@ -207,6 +204,7 @@ def _part(part: BatchPart) -> dict:
         "part": part,
         "succeeded": succeeded,
         "failed": failed,
+        "next_attempt_at": next_attempt_at(part),
         "age_s": max(0, (until - (part.sent_at or part.created_at)) // 1000),
     }
 

@@ -13,6 +13,7 @@ billed, ``POST /_emulator/set {"polls": null}`` lets batches end when told; batc
 
 import argparse
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,9 @@ from .batch_manners import MANNERS
 KEY = "sk-batch-emulated-0123456789"
 # Faults besides those of batch_base.py
 UPLOAD_HALF = "upload_half"  # the connection ends in the middle of an upload; what came is stored
+# with the header Retry-After; nothing is stored or created
+UPLOAD_LATER_429, UPLOAD_LATER_503 = "upload_later_429", "upload_later_503"
+CREATE_LATER_429, CREATE_LATER_503 = "create_later_429", "create_later_503"
 CREATE_FULL = "create_full"  # a 429 about too many open batches; no batch is created
 LIST_LATE = "list_late"  # a list does not show the newest batch yet
 RESULT_410 = "result_410"  # as RESULT_GONE
@@ -86,6 +90,11 @@ class OpenAIBatches(BatchProvider):
         max_bytes: int | None = None,
     ):
         manner = self.manner = MANNERS[provider]
+        self.enqueued_tokens_limit: int | None = None
+        self.hides = 0  # how many of the next batches are hidden
+        self.hidden: set[str] = set()  # ids of batches that no list shows yet
+        self.retry_after_s = 1.0
+        self.asked_at: dict[str, list[float]] = {"upload": [], "create": []}  # monotonic clock
         self._error = manners.MANNERS[provider].error  # its form, as of other calls
         self.max_lines, self.max_bytes = (
             max_lines or manner.max_lines,
@@ -181,7 +190,18 @@ class OpenAIBatches(BatchProvider):
 
     # --- files -----------------------------------------------------------------------------------------
 
+    def _later(self) -> dict[str, str]:
+        return {"Retry-After": f"{self.retry_after_s:g}"}
+
+    def _refuse_for_now(self, on_429: str, on_503: str) -> None:
+        if self.faults.take(on_429):
+            raise self._refused(429, "Rate limit reached for files.", "rate_limit", **self._later())
+        if self.faults.take(on_503):
+            raise self._refused(503, "The server is overloaded.", None, None, **self._later())
+
     def post_file(self, request: Request) -> Answer:
+        self.asked_at["upload"].append(time.monotonic())
+        self._refuse_for_now(UPLOAD_LATER_429, UPLOAD_LATER_503)
         form = _Form(request)
         fields, name = form.fields, form.name
         if not name:
@@ -267,6 +287,7 @@ class OpenAIBatches(BatchProvider):
     # --- batches ---------------------------------------------------------------------------------------
 
     def post_batch(self, request: Request) -> Answer:
+        self.asked_at["create"].append(time.monotonic())
         try:
             body = request.json()
         except msgspec.DecodeError:
@@ -274,7 +295,8 @@ class OpenAIBatches(BatchProvider):
         file = self._checked(body)
         if self.faults.take(CREATE_FULL):
             message = "Too many enqueued batches: at most 10 open batches are allowed."
-            raise self._refused(429, message, "rate_limit_exceeded", None, **{"Retry-After": "1"})
+            raise self._refused(429, message, "rate_limit_exceeded", None, **self._later())
+        self._refuse_for_now(CREATE_LATER_429, CREATE_LATER_503)
         return Answer(self._wrapped(self.create(file, body, "batch_")))
 
     def _checked(self, body: Any) -> StoredFile:
@@ -306,13 +328,18 @@ class OpenAIBatches(BatchProvider):
         return self._refused(400, f"Invalid value: '{body[name]}'.", "invalid_value", name)
 
     def check_batch(self, batch: Batch) -> None:
+        if self.hides:
+            self.hides -= 1
+            self.hidden.add(batch.id)
         faults = self._faults_of(batch)
         if self.faults.take(FAIL_LINE):
             faults = [_fault("invalid_request", "This line is not valid.", 2)]
-        limit = self.enqueued_lines_limit
-        if self.faults.take(ENQUEUED_LIMIT) or (
-            limit is not None and self.enqueued_lines() + batch.total > limit
-        ):
+        limit, enqueued = self.enqueued_lines_limit, self.enqueued_lines() + batch.total
+        if self.enqueued_tokens_limit is not None:
+            limit = self.enqueued_tokens_limit
+            enqueued = sum(map(_tokens_of, self.batches.values()))
+            enqueued += 0 if batch.id in self.batches else _tokens_of(batch)
+        if self.faults.take(ENQUEUED_LIMIT) or (limit is not None and enqueued > limit):
             # https://github.com/openai/openai-python/issues/2084
             message = (
                 f"Enqueued token limit reached for m-1 in organization org-x. Limit: {limit or 90_000:,} "
@@ -378,6 +405,7 @@ class OpenAIBatches(BatchProvider):
 
     def recent(self) -> list[Batch]:
         found = super().recent()
+        found = [batch for batch in found if batch.id not in self.hidden]
         return found[1:] if found and self.faults.take(LIST_LATE) else found
 
     def get_batches(self, request: Request) -> Answer:
@@ -625,6 +653,11 @@ def _result(custom_id: str, status: int, body: Any) -> bytes:
 def _bare_result(custom_id: str, succeeded: bool, body: Any) -> bytes:
     row = {"custom_id": custom_id, "status": "succeeded" if succeeded else "failed"}
     return _encode({**row, **({"response": body} if succeeded else body)}) + b"\n"
+
+
+def _tokens_of(batch: Batch) -> int:
+    """Tokens that a batch holds of the limit, roughly; a real tokenizer finds fewer than bytes let expect."""
+    return 0 if batch.ended else batch.file.size // 8
 
 
 def _in_window(given: Any, windows: tuple[int, int]) -> bool:

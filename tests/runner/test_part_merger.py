@@ -10,14 +10,17 @@ import pytest
 from simple_batch.core import context
 from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import Outcome, PartState
+from simple_batch.engine.batch_api.line_results import LineJudge
 from simple_batch.engine.failure_guard import GuardPolicy
 from simple_batch.engine.retry import Policy
 from simple_batch.engine.structured_output import structure_of
+from simple_batch.runner import part_merger
 from simple_batch.runner.part_merger import PartMerger
 from simple_batch.runner.providers import Providers
 from simple_batch.runner.recorder import Recorder
 from simple_batch.runner.schema_corrections import SchemaCorrections, _answer_of
 from simple_batch.store import part_results
+from simple_batch.store.answer_group import AnswerGroup
 from simple_batch.store.database import connected
 from simple_batch.store.models import (
     ApiConfig,
@@ -137,6 +140,43 @@ def part(recorder, add_config, make_job, tmp_path):
     return Part(make_job(COUNT), tmp_path, recorder)
 
 
+def test_answers_that_are_written_together_are_stored_like_others(
+    part, recorder, make_job, tmp_path, monkeypatch
+):
+    cached = answer("with a cache")
+    cached["usage"]["prompt_tokens_details"] = {"cached_tokens": 7}
+    silent, called = answer(""), answer("", finish_reason="tool_calls")
+    called["choices"][0]["message"]["tool_calls"] = [{"id": "t", "type": "function"}]
+    lines = line(0) + line(3, silent) + line(1, cached) + refused(2, 400, "invalid image")
+    lines += line(4, called) + line(5, answer("half", usage=False))
+    part.merge(lines)
+    monkeypatch.setattr(LineJudge, "answer", lambda judge, line: None)
+    monkeypatch.setattr(LineJudge, "answer_of", lambda judge, finding: None)
+    monkeypatch.setattr(AnswerGroup, "rows", None)
+    (tmp_path / "one by one").mkdir()
+    other = Part(make_job(COUNT), tmp_path / "one by one", recorder)
+    other.merge(lines)
+    assert _stored(other) == _stored(part)
+
+
+def _stored(part) -> list[dict]:
+    """The rows of a part, its job and its results, without what differs by job and moment."""
+    with connected():
+        mine = Result.select().where(Result.job == part.job_id).order_by(Result.idx)
+        rows = [*mine.dicts(), *Job.select().where(Job.id == part.job_id).dicts()]
+        rows.extend(BatchPart.select().where(BatchPart.id == part.id).dicts())
+    assert len(rows) == COUNT + 2
+    differ = {"id", "job", "name", "marker", "upload"}
+    return [
+        {
+            name: bytes(value) if isinstance(value, memoryview) else value
+            for name, value in row.items()
+            if name not in differ and not name.endswith("_at")
+        }
+        for row in rows
+    ]
+
+
 def test_each_request_gets_its_result_in_any_order(part):
     found = part.merge(line(5) + line(0), line(3) + line(1) + line(4) + line(2))
     results = part.results()
@@ -205,7 +245,8 @@ def test_a_word_of_the_provider_for_a_line_is_an_error(part):
     assert "worker died" in kept.message and kept.http_status is None
 
 
-def test_a_final_failure_is_the_request_s_own_where_others_succeed(part):
+def test_a_final_failure_is_the_request_s_own_where_others_succeed(part, monkeypatch):
+    monkeypatch.setattr(part_merger, "GROUP", 4)  # the failures are known before the first success
     part.policy = Policy(own=frozenset())
     part.guard = GuardPolicy(2, 2)
     bad = b"".join(refused(index, 400, "invalid image") for index in range(4))
@@ -390,7 +431,12 @@ def test_an_answer_that_cannot_be_stored_fails_alone(part, monkeypatch):
             raise ValueError("not for this database")
         return written(record, result, cost)
 
+    def rows(group, costs):
+        assert 1 in [index for index, *_ in group.answers]
+        raise ValueError("one of them is not for this database")
+
     monkeypatch.setattr(results, "_result_row", row)
+    monkeypatch.setattr(AnswerGroup, "rows", rows)
     part.merge(b"".join(map(line, range(COUNT))))
     assert part.results()[1].cause == "internal" and part.job().succeeded == COUNT - 1
     assert (part.row().succeeded, part.row().failed) == (COUNT - 1, 1)

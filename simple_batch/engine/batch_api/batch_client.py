@@ -56,7 +56,8 @@ class RemoteBatch(msgspec.Struct, frozen=True):
     the provider does not report them (yet). ``results`` name what can be read once it has ended, in
     the client's own terms (file ids, URLs); ``input_file`` is the uploaded file, where there is one.
     ``certain`` is False where ``find`` gives a batch that may be the part's or not: that shows once it
-    has ended, and until then none may be created. Times are epoch ms."""
+    has ended, and until then none may be created. ``created_again_at``: the call that created it followed one
+    that may have created another, of which no list said anything yet; not set by clients. Times are epoch ms."""
 
     id: str
     state: RemoteState
@@ -71,6 +72,7 @@ class RemoteBatch(msgspec.Struct, frozen=True):
     expires_at: int | None = None
     errors: tuple[BatchError, ...] = ()
     certain: bool = True
+    created_again_at: int | None = None
 
 
 class BatchLimits(msgspec.Struct, frozen=True):

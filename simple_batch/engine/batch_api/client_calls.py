@@ -105,9 +105,9 @@ def results_in(
     path: Path, calls: BatchCalls, result_of: Callable[[bytes], LineResult]
 ) -> Iterator[LineResult]:
     """BatchClient.read: the lines of a file, as ``result_of`` understands them."""
-    most = calls.max_line
+    most, without_secrets = calls.max_line, calls.without_secrets
     for line in lines_of(path, most):
         if line is None:
             yield LineResult("", None, message=ANSWER_TOO_LARGE(bytes=f"{most:,}"))
         else:
-            yield result_of(calls.without_secrets(line))
+            yield result_of(without_secrets(line))

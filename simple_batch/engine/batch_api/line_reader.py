@@ -2,6 +2,7 @@
 
 from codecs import BOM_UTF8
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ..adapter import BLOCK
@@ -13,7 +14,7 @@ def lines_of(path: Path, most: int) -> Iterator[bytes | None]:
     with path.open("rb") as file:
         if file.read(len(BOM_UTF8)) != BOM_UTF8:
             file.seek(0)
-        while line := file.readline(most + 1):
+        for line in iter(partial(file.readline, most + 1), b""):
             if len(line) <= most or line.endswith(b"\n"):
                 line = line.strip()
                 if line:

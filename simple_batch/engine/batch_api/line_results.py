@@ -12,13 +12,25 @@ from enum import StrEnum
 import msgspec
 
 from ...core.clock import now_ms
-from ...core.domain import BATCH_TIER, Attempt, Request, RequestResult, Tried, Verdict
+from ...core.domain import (
+    BATCH_TIER,
+    Attempt,
+    BatchAnswer,
+    Outcome,
+    Request,
+    RequestResult,
+    Tried,
+    Verdict,
+)
 from ..call_result import attempt_of, is_delivered, judged, result_of
 from ..classify import Classification, classify
+from ..endpoint_parameters import CHAT
 from ..parameter_adjuster import ParameterAdjuster
+from ..plain_answer import STOP, plain_answer
 from ..retry import Policy, stops
 from ..structured_output import Structure
 from ..transport import Reply
+from ..usage import usage_of
 from ..usage_estimate import with_estimate
 from .batch_client import LineResult
 
@@ -93,12 +105,40 @@ class LineJudge:
         adjuster: ParameterAdjuster | None = None,
     ):
         self._url = url
-        self._sent = sent
+        self.sent = sent
         self._policy = policy
         self._encode = encode
         self._encoded_then = encoded_then
         self._structure = structure
         self._adjuster = adjuster
+        self._any_fits = structure is None and Outcome.OK not in policy.as_failed
+
+    def answer(self, line: LineResult) -> BatchAnswer | None:
+        """The answer of a line whose request succeeds with it, whatever else is known of the request: of nearly all
+        lines. None: ``judge`` decides."""
+        reply = line.reply
+        if reply is None or reply.status != 200 or not self._any_fits or self._url != CHAT:
+            return None
+        plain = plain_answer(reply.body)
+        if plain is None:
+            return None
+        usage = usage_of(plain.usage, CHAT)
+        if usage is None:
+            return None
+        return BatchAnswer(reply.body, 200, usage, plain.model, Outcome.OK, STOP)
+
+    def answer_of(self, finding: Classification | None) -> BatchAnswer | None:
+        """The same for what a line says."""
+        if finding is None or finding.cause is not None or not self._any_fits:
+            return None
+        usage, response, status = finding.usage, finding.response, finding.http_status
+        if usage is None or response is None or status is None:
+            return None
+        if finding.outcome in self._policy.as_failed:
+            return None
+        return BatchAnswer(
+            response, status, usage, finding.model, finding.outcome, finding.finish_reason
+        )
 
     def finding(self, line: LineResult) -> Classification | None:
         """As finding_of."""
@@ -142,7 +182,7 @@ class LineJudge:
         """Where the endpoint rejects how it was asked: the request is sent again in another way, which
         costs no retry. None where there is none."""
         structure = self._structure
-        if structure is not None and structure.falls_back(request, self._sent.level, finding):
+        if structure is not None and structure.falls_back(request, self.sent.level, finding):
             return JudgedLine(Action.LEAVE, finding)
         if self._adjuster is None or finding.rejected is None:
             return None
@@ -160,7 +200,7 @@ class LineJudge:
         """The attempt that a line was; None where it was never sent. Its time is that of the part."""
         if line.finding is None:
             return None
-        began, ended = self._sent.began_at, self._sent.ended_at
+        began, ended = self.sent.began_at, self.sent.ended_at
         return attempt_of(line.finding, tried.attempts + 1, began, max(0, ended - began))
 
     def result(self, line: JudgedLine, index: int, tried: Tried) -> RequestResult:
@@ -170,4 +210,4 @@ class LineJudge:
         if line.finding is None or attempt is None:
             raise ValueError("a line that was never sent is no result")
         attempts = (_EARLIER,) * tried.attempts + (attempt,) if tried.attempts else (attempt,)
-        return result_of(line.finding, index, attempts, self._sent.began_at, now_ms(), None)
+        return result_of(line.finding, index, attempts, self.sent.began_at, now_ms(), None)

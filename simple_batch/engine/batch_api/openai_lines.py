@@ -5,7 +5,7 @@ an error that is a text, an answer without ``response`` around it, an answer as 
 (Cerebras, https://inference-docs.cerebras.ai/capabilities/batch, read 2026-11-29).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -33,6 +33,19 @@ class _Line(msgspec.Struct):
     error: msgspec.Raw = _NONE
 
 
+class _PlainResponse(msgspec.Struct):
+    status_code: Literal[200]
+    body: msgspec.Raw
+
+
+class _PlainLine(msgspec.Struct):
+    """Of a request that was answered."""
+
+    custom_id: str
+    response: _PlainResponse
+    error: None = None
+
+
 class _LenientResponse(msgspec.Struct):
     status_code: Any = None
     body: msgspec.Raw = _NONE
@@ -48,6 +61,8 @@ class _RawLine(msgspec.Struct):
     response: msgspec.Raw = _NONE
 
 
+_NO_HEADERS: dict[str, str] = {}
+_plain_line = msgspec.json.Decoder(_PlainLine).decode
 _line = msgspec.json.Decoder(_Line).decode
 _lenient = msgspec.json.Decoder(_LenientLine).decode
 _any = msgspec.json.Decoder().decode
@@ -56,6 +71,17 @@ _raw = msgspec.json.Decoder(_RawLine).decode
 
 def line_result(line: bytes) -> LineResult:
     """What one line says. A line that is no result has the id ""."""
+    try:
+        plain = _plain_line(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _other_line(line)
+    body = bytes(plain.response.body)
+    if body[:1] != b"{" or len(body) == len(b"{}"):
+        return _other_line(line)
+    return LineResult(plain.custom_id, Reply(200, _NO_HEADERS, body))
+
+
+def _other_line(line: bytes) -> LineResult:
     found = _decoded(line) or _decoded(mended(line))
     if found is None:
         return LineResult("", None, message=RESULT_LINE_UNREADABLE())

@@ -6,7 +6,7 @@ what is undecided until then is read again. Nothing of it is kept in memory.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ...core.domain import RequestResult
 from ..alike import AlikeFailures
@@ -35,6 +35,11 @@ class PartFailures:
         self.latest: deque[int] = deque(maxlen=_LATEST)  # indices of requests that succeeded
         self.held = 0
         self.stop: PauseReason | None = None
+
+    def succeeded(self, indices: Iterable[int]) -> None:
+        """Requests have succeeded: what ``action`` would note of them."""
+        self.answered = True
+        self.latest.extend(indices)
 
     def action(self, index: int, line: JudgedLine, failed: RequestResult | None) -> Action | None:
         """What becomes of a request; None where it is undecided as yet. ``failed`` is its result where it
