@@ -16,7 +16,7 @@ from ..core.domain import Fault
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
 from ..store.database import connected, is_locked, is_transient
-from . import fitting_table, help_lines, manner
+from . import fitting_table, help_lines, interrupts, manner
 
 
 class ExitStatus(IntEnum):
@@ -94,7 +94,8 @@ def exiting(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(*args, **kwargs):
         try:
-            status = function(*args, **kwargs)
+            with interrupts.handled():
+                status = function(*args, **kwargs)
         except UploadRejected as error:
             complain(f"Error: {error}")
             for fault in error.faults:

@@ -11,7 +11,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from ..core.home import HOME
 from ..core.version import __version__
-from . import manner
+from . import interrupts, manner
 from .verb_table import GROUPS, SECTIONS, VERBS, Verb
 
 _HELP = """Send a file of prompts through an LLM: fast, resumable, watched live.
@@ -100,7 +100,8 @@ def main() -> None:
     """The console entry."""
     manner.current.as_program = True
     try:
-        sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))
+        with interrupts.handled(loading=True):
+            sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))
     except NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
