@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..core.terminal import shown_line
-from ..services import diagnosis, home_move
+from ..core.terminal import shown_line, tolerate_encodings
+from ..services import diagnosis, home_move, lifecycle
 from .base import ExitStatus, command, put, put_json
 from .manner import has_colour
 
@@ -23,8 +23,11 @@ from .manner import has_colour
 )
 def doctor(no_apis, as_json, move_from):
     """Check versions, data folder, port, database, disk, keys, clock, and each API with one free call
-    (the list of its models). Exits with 1 if something is wrong."""
+    (the list of its models). Exits with 1 if something is wrong, with 4 if the data folder or the settings
+    cannot be used."""
+    tolerate_encodings()
     if move_from is not None:
+        lifecycle.prepare(with_database=False)
         put(f"Moved to {home_move.move(move_from)}. Check it: simple-batch doctor")
         return ExitStatus.DONE
     found = []
@@ -37,6 +40,8 @@ def doctor(no_apis, as_json, move_from):
     wrong = sum(not one.ok for one in found)
     if not as_json:
         put("Everything is fine." if not wrong else f"Wrong: {wrong} of {len(found)} checks.")
+    if any(not one.ok and one.name in (diagnosis.HOME, diagnosis.SETTINGS) for one in found):
+        return ExitStatus.CONFIGURATION
     return ExitStatus.ERROR if wrong else ExitStatus.DONE
 
 
