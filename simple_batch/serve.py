@@ -14,10 +14,11 @@ from gevent.pywsgi import WSGIServer
 
 from . import create_app
 from .auth import allowed_hosts
-from .cli import interrupts, manner
+from .cli import interrupts
 from .cli.demo_run import finish, offer_environment
 from .cli.follow import follow
 from .core import address_policy
+from .core.command_names import in_words_of_program
 from .core.errors import SimpleBatchError
 from .core.terminal import shown
 from .services import demo_job
@@ -121,7 +122,7 @@ def _begin(options: argparse.Namespace, port: int, secret: str | None) -> None:
 
 def _print_ending() -> None:
     """After SIGTERM or Ctrl-C."""
-    again = manner.in_words_of_program("python run.py")
+    again = in_words_of_program("python run.py")
     print(
         f"Stopping: calls in flight have {GRACE_S:g} s to finish. Ctrl-C again stops now. "
         f"To continue: {again}",

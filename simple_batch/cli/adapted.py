@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
+from ..core.command_names import help_of_program
 from ..services.job_names import job_id_of
 from ..services.lifecycle import prepare
 from ..store.database import close_database
 from . import completion, manner
 from .base import FlaskCommand, exiting, on_open_database, put_json
-from .manner import help_of_program
 from .program import settle_home
 from .verb_table import WITHOUT_DATABASE, WITHOUT_SETTINGS, Verb
 

@@ -12,6 +12,7 @@ from enum import IntEnum
 import click
 import peewee
 
+from ..core.command_names import in_words_of_program
 from ..core.domain import Fault
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
@@ -147,14 +148,14 @@ def excerpt_lines(fault: Fault) -> list[str]:
 def say(text: str) -> None:
     """Print a message to stderr, unless --quiet was given."""
     if manner.current.collects:
-        manner.current.messages.append(manner.in_words_of_program(text))
+        manner.current.messages.append(in_words_of_program(text))
     elif not manner.current.quiet:
         complain(text)
 
 
 def complain(text: str) -> None:
     """Print a message to stderr in any case."""
-    click.echo(shown(manner.in_words_of_program(text)), err=True)
+    click.echo(shown(in_words_of_program(text)), err=True)
 
 
 def suggest(error: SimpleBatchError) -> None:

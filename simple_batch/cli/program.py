@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from ..core.command_names import speak_as_program
 from ..core.home import HOME
 from ..core.version import __version__
 from . import interrupts, manner
@@ -99,6 +100,7 @@ def program(home: str | None) -> None:
 def main() -> None:
     """The console entry."""
     manner.current.as_program = True
+    speak_as_program()
     try:
         with interrupts.handled(loading=True):
             sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))

@@ -18,6 +18,7 @@ from flask_babel import (
 )
 from markupsafe import Markup, escape
 
+from ..core.command_names import in_words_of_program
 from ..core.content import with_breaks
 from ..core.domain import NANO
 from ..services import lifecycle
@@ -46,6 +47,7 @@ def register(app: Flask) -> None:
         app.add_template_filter(plain)
     app.add_template_filter(with_breaks)
     app.add_template_filter(answer_markdown.rendered, "markdown")
+    app.add_template_filter(in_words_of_program, "commands")
     app.add_template_filter(text_shape.of, "shape")
     app.add_template_filter(answer_markdown.visible, "visible")
     app.jinja_env.globals["longest_text"] = text_shape.LONGEST

@@ -31,7 +31,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 class OnTerminal:
-    """A process on a terminal of its own; ``text`` is what it has written."""
+    """A process on a separate terminal; ``text`` is what it has written."""
 
     def __init__(self, instance, folder, *command: str):
         self._screen, theirs = pty.openpty()
