@@ -8,8 +8,8 @@ import msgspec
 
 from ..core.terminal import shown_line, tolerate_encodings
 from ..services import diagnosis, home_move, lifecycle
+from . import colours
 from .base import ExitStatus, command, put, put_json
-from .manner import has_colour
 
 
 @command("doctor", on_database=False)
@@ -46,13 +46,12 @@ def doctor(no_apis, as_json, move_from):
 
 
 def _put(one: diagnosis.Finding) -> None:
-    mark = _coloured("ok  ", "green") if one.ok else _coloured("FAIL", "red")
+    mark = _mark("ok  ", colours.GOOD) if one.ok else _mark("FAIL", colours.WRONG)
     detail = f"  {shown_line(one.detail)}" if one.detail else ""
     click.echo(f"{mark}  {shown_line(one.name)}{detail}")
     if one.remedy:
         click.echo(f"      → {shown_line(one.remedy)}")
 
 
-def _coloured(text: str, colour: str) -> str:
-    """Colour on a terminal, unless NO_COLOR is set."""
-    return click.style(text, fg=colour) if has_colour(sys.stdout) else text
+def _mark(text: str, colour: str) -> str:
+    return colours.coloured(text, colour) if colours.shown_on(sys.stdout) else text

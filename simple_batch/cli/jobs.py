@@ -28,7 +28,7 @@ from ..services.sharing import word as sharing_word
 from ..services.tags import tags_of
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
-from .base import PRICE, command, confirm, counted, put, put_json, put_table, say
+from .base import PRICE, command, confirm, counted, put, put_field, put_json, put_table, say
 from .deletion import list_deleted
 from .options import job_options, new_job
 
@@ -133,10 +133,10 @@ def show_job(job_id, as_json):
             )
         elif isinstance(value, list):
             value = ", ".join(_item(item) for item in value) or "none"
-        put(f"{name:20} {'' if value is None else shown_line(str(value))}")
+        put_field(name, "" if value is None else shown_line(str(value)))
     template = jobs.get(job_id).template_from
     if template:
-        put(f"{'template':20} {template}")
+        put_field("template", template)
 
 
 def _item(item: dict | str) -> str:

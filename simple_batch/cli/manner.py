@@ -1,8 +1,6 @@
 """How this process speaks as a command: as ``flask`` or as ``simple-batch``, how much, and in which form."""
 
-import os
 from dataclasses import dataclass, field
-from typing import TextIO
 
 
 @dataclass
@@ -16,8 +14,3 @@ class Manner:
 
 
 current = Manner()
-
-
-def has_colour(stream: TextIO) -> bool:
-    """Whether a stream shows colours: a terminal, unless NO_COLOR is set (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")

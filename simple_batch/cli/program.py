@@ -11,6 +11,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from ..core.command_names import speak_as_program
 from ..core.home import HOME
+from ..core.terminal import shown
 from ..core.version import __version__
 from . import interrupts, manner
 from .verb_table import GROUPS, SECTIONS, VERBS, Verb
@@ -108,7 +109,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
+        _complain(f"Error: {error.format_message()}")
         context = getattr(error, "ctx", None)
         if context is not None:
             click.echo(f"Help: {context.command_path} --help", err=True)
@@ -116,6 +117,13 @@ def main() -> None:
     except click.Abort:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
+
+
+def _complain(text: str) -> None:
+    from . import colours  # not needed by the help
+
+    text = colours.error(shown(text), sys.stderr)
+    click.echo(text, err=True, color=True if colours.shown_on(sys.stderr) else None)
 
 
 if __name__ == "__main__":
