@@ -17,7 +17,7 @@ ON_TERMINAL = """
 import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -57,6 +57,9 @@ class OnTerminal:
     def wait_for(self, part: str) -> None:
         wait_until(lambda: part in self.text or self.process.poll() is not None)
         assert part in self.text, self.text
+
+    def type(self, text: str) -> None:
+        os.write(self._screen, text.encode())
 
     def press_ctrl_c(self) -> None:
         os.write(self._screen, CTRL_C)

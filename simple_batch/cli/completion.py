@@ -1,11 +1,17 @@
 """Shell completion: names of jobs, connections and templates, and the verb that prints the script."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+)
 
 from ..core.terminal import shown_line
 from ..services.job_names import LAST
@@ -15,7 +21,21 @@ from ..store.models import ApiConfig, Job, SavedTemplate
 from .base import command, put
 
 _MOST = 50  # names that are offered
-VARIABLE = "_SIMPLE_BATCH_COMPLETE"
+_UNSAFE = re.compile(r"[^\w@%+=:,./-]")  # in a word of bash
+
+
+class _Bash(BashComplete):
+    """Bash puts a name into the line as it is: spaces and signs that mean something there are escaped,
+    once for the line and once for ``read`` in the script. The other shells do it."""
+
+    name = "bash"
+
+    def format_completion(self, item: CompletionItem) -> str:
+        value = _UNSAFE.sub(lambda found: f"\\\\{found[0]}", item.value)
+        return f"{item.type},{value}"
+
+
+add_completion_class(_Bash)
 
 
 @command("completion", on_database=False)
@@ -28,11 +48,11 @@ def completion(shell):
     zsh:   eval "$(simple-batch completion zsh)"    in ~/.zshrc
     fish:  simple-batch completion fish > ~/.config/fish/completions/simple-batch.fish
     """
-    from .program import program
+    from .program import COMPLETES, program
 
     made = get_completion_class(shell)
     assert made is not None  # one of the choices
-    put(made(program, {}, "simple-batch", VARIABLE).source())
+    put(made(program, {}, "simple-batch", COMPLETES).source())
 
 
 def of_parameter(name: str) -> Callable | None:
@@ -52,7 +72,8 @@ def _completes(names: Callable[[str], Iterable[CompletionItem]], files: bool = F
         found: list[CompletionItem] = []
         with contextlib.suppress(Exception), _database(ctx):  # a shell is no place for errors
             found = [one for one in names(incomplete) if one.value.startswith(incomplete)]
-        return [*found, CompletionItem(incomplete, type="file")] if files else found
+        # files first: in bash they are what is offered where no name fits
+        return [CompletionItem(incomplete, type="file"), *found] if files else found
 
     return complete
 

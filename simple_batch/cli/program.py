@@ -16,6 +16,7 @@ from ..core.version import __version__
 from . import interrupts, manner
 from .verb_table import GROUPS, SECTIONS, VERBS, Verb
 
+COMPLETES = "_SIMPLE_BATCH_COMPLETE"  # the variable by which a shell asks
 _HELP = """Send a file of prompts through an LLM: fast, resumable, watched live.
 
 \b
@@ -104,6 +105,8 @@ def main() -> None:
     speak_as_program()
     try:
         with interrupts.handled(loading=True):
+            if COMPLETES in os.environ:
+                import_module(".completion", __package__)  # how bash gets names
             sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))
     except NoArgsIsHelpError as error:
         error.show()

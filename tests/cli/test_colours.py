@@ -1,6 +1,7 @@
 """Colours: on a terminal, as NO_COLOR and FORCE_COLOR say, and never in a pipe."""
 
 import re
+import sys
 
 import pytest
 
@@ -25,7 +26,7 @@ def batch(instance, tmp_path):
 @pytest.fixture
 def on_terminal(instance, tmp_path):
     def run(*args: str, **more: str) -> str:
-        command = ("-m", "simple_batch.cli.program", *args)
+        command = (sys.executable, "-m", "simple_batch.cli.program", *args)
         running = OnTerminal(instance, tmp_path, *command, **more)
         running.end()
         return running.text

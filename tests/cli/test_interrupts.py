@@ -1,6 +1,7 @@
 """Ctrl-C, once and twice, as the terminal sends it to a real process."""
 
 import json
+import sys
 import time
 
 import pytest
@@ -32,7 +33,7 @@ def batch(instance, work):
 
 @pytest.fixture
 def verb(instance, work):
-    command = ("-m", "simple_batch.cli.program")
+    command = (sys.executable, "-m", "simple_batch.cli.program")
     return lambda *args: OnTerminal(instance, work, *command, *args)
 
 
@@ -119,7 +120,7 @@ def test_a_server_that_is_idle_ends_well(verb, instance):
         serving = (
             verb(*arguments, *started)
             if arguments
-            else OnTerminal(instance, ROOT, "run.py", *started)
+            else OnTerminal(instance, ROOT, sys.executable, "run.py", *started)
         )
         serving.wait_for("Running on local URL")
         serving.press_ctrl_c()
