@@ -24,7 +24,13 @@ def startup(rounds: int) -> dict:
     """Medians of CPU seconds and of seconds until it is done, or ready; in each round every row is
     measured once, so that what slows the machine slows all of them."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as called:
-        environment = {**os.environ, "SIMPLE_BATCH_HOME": folder, "PYTHONPATH": str(ROOT)}
+        environment = {
+            **os.environ,
+            "SIMPLE_BATCH_HOME": folder,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled"),
+        }
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
         (Path(folder) / "lines.txt").write_text("one\n")
         base_url = f"http://127.0.0.1:{called.getsockname()[1]}/v1"
         add = ["api", "add", "bench", "--base-url", base_url, "--model", "m"]

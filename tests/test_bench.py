@@ -46,5 +46,6 @@ def test_the_benchmark_runs_and_says_its_figures():
         "CPU per request",
         "peak memory",
         "import:",
+        "serve, to its first page",
     ):
         assert expected in done.stdout

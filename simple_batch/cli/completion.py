@@ -1,17 +1,11 @@
 """Shell completion: names of jobs, connections and templates, and the verb that prints the script."""
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
-from click.shell_completion import (
-    BashComplete,
-    CompletionItem,
-    add_completion_class,
-    get_completion_class,
-)
+from click.shell_completion import CompletionItem, get_completion_class
 
 from ..core.terminal import shown_line
 from ..services.job_names import LAST
@@ -21,21 +15,6 @@ from ..store.models import ApiConfig, Job, SavedTemplate
 from .base import command, put
 
 _MOST = 50  # names that are offered
-_UNSAFE = re.compile(r"[^\w@%+=:,./-]")  # in a word of bash
-
-
-class _Bash(BashComplete):
-    """Bash puts a name into the line as it is: spaces and signs that mean something there are escaped,
-    once for the line and once for ``read`` in the script. The other shells do it."""
-
-    name = "bash"
-
-    def format_completion(self, item: CompletionItem) -> str:
-        value = _UNSAFE.sub(lambda found: f"\\\\{found[0]}", item.value)
-        return f"{item.type},{value}"
-
-
-add_completion_class(_Bash)
 
 
 @command("completion", on_database=False)

@@ -106,7 +106,7 @@ def main() -> None:
     try:
         with interrupts.handled(loading=True):
             if COMPLETES in os.environ:
-                import_module(".completion", __package__)  # how bash gets names
+                import_module(".bash_words", __package__)
             sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))
     except NoArgsIsHelpError as error:
         error.show()
