@@ -25,7 +25,7 @@ class _Presses:
         self.handled = False
         self.loading = False
         self.count = 0
-        self.first: Callable[[], None] | None = None
+        self.first: Callable[[], object] | None = None
 
     def __call__(self, _number, _frame) -> None:
         self.count += 1
@@ -89,7 +89,8 @@ def _raise_in_main() -> None:
         import gevent
 
         hub = gevent.get_hub()
-        if gevent.getcurrent() is not hub.parent:
-            hub.loop.run_callback(hub.parent.throw, KeyboardInterrupt)
+        main = hub.parent
+        if main is not None and gevent.getcurrent() is not main:
+            hub.loop.run_callback(main.throw, KeyboardInterrupt)
             return
     raise KeyboardInterrupt
