@@ -21,6 +21,8 @@ test: .venv/.develops
 	sh tools/postgres.sh
 	sh tools/debian.sh redis-server redis-server "the tests on Redis"
 	sh tools/debian.sh nginx nginx "the test of a proxy"
+	sh tools/debian.sh zsh zsh "the test of completion in zsh"
+	sh tools/debian.sh fish fish "the test of completion in fish"
 	$(BIN)/python -m tests
 
 # all of it once more, on PostgreSQL alone
@@ -31,6 +33,8 @@ test-postgres: .venv/.develops
 	sh tools/postgres.sh
 	sh tools/debian.sh redis-server redis-server "the tests on Redis"
 	sh tools/debian.sh nginx nginx "the test of a proxy"
+	sh tools/debian.sh zsh zsh "the test of completion in zsh"
+	sh tools/debian.sh fish fish "the test of completion in fish"
 	SIMPLE_BATCH_TEST_DATABASE=postgresql $(BIN)/python -m tests
 
 torture: .venv/.develops

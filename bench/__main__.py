@@ -2,7 +2,7 @@
 
 python -m bench [--quick] [--only TEXT] [PART ...]
     parts: overhead tls streams databases embeddings width finding faults limits caches cluster_limits growth
-           pages grid files batches batch_api cluster
+           pages grid files batches batch_api cluster startup
 
 With --only (repeatable) the parts faults and limits measure the rows whose names contain the text.
 """
@@ -28,6 +28,7 @@ from .pages import pages
 from .processes import ROOT
 from .shared_limits import cluster_limits
 from .speed import databases, embeddings, growth, overhead, overhead_tls, streams, width
+from .startup import startup
 from .unknown_limit import finding
 
 VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohttp", "openai")
@@ -50,6 +51,7 @@ FULL = {
     "batches": lambda: batches([10_000, 1_000_000], 200_000),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
     "cluster": lambda: cluster(16_000, [1, 2, 4], 1.0),
+    "startup": lambda: startup(9),
 }
 ROWS_BY_NAME = {"faults", "limits"}  # parts whose rows can be chosen
 QUICK = {
@@ -71,6 +73,7 @@ QUICK = {
     "batches": lambda: batches([500, 2_000], 2_000),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),
     "cluster": lambda: cluster(300, [1], 0.1),
+    "startup": lambda: startup(1),
 }
 
 

@@ -256,6 +256,28 @@ def cluster(part: dict) -> None:
     )
 
 
+_STARTUP_MARKS = {  # CPU seconds; of serve the seconds until it is ready
+    "simple-batch --help": ("cpu_s", 0.15),
+    "simple-batch ls": ("cpu_s", 0.35),
+    "run, to its first call": ("cpu_s", 0.6),
+    "serve, to its first page": ("wall_s", 1.0),
+}
+
+
+def startup(part: dict) -> None:
+    rows = part["rows"]
+    bare, flask = (rows[name]["cpu_s"] for name in ("python -c pass", "import flask"))
+    print(f"\nStart: medians of {part['rounds']} rounds; the ratios are of CPU")
+    print(f"{'':28}{'CPU s':>8}{'seconds':>9}{'over python':>13}{'over import flask':>19}   mark")
+    for name, row in rows.items():
+        kind, mark = _STARTUP_MARKS.get(name, ("", 0))
+        words = f"{mark} s{' of CPU' if kind == 'cpu_s' else ''}" if mark else ""
+        cpu = row["cpu_s"]
+        print(
+            f"{name:28}{cpu:8.3f}{row['wall_s']:9.3f}{cpu / bare:13.1f}{cpu / flask:19.2f}   {words}"
+        )
+
+
 def _cpu_ratio(rows: dict) -> float:
     return rows["simple_batch"]["cpu_ms"] / rows["aiohttp"]["cpu_ms"]
 

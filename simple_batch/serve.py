@@ -14,9 +14,11 @@ from gevent.pywsgi import WSGIServer
 
 from . import create_app
 from .auth import allowed_hosts
+from .cli import interrupts
 from .cli.demo_run import finish, offer_environment
 from .cli.follow import follow
 from .core import address_policy
+from .core.command_names import in_words_of_program
 from .core.errors import SimpleBatchError
 from .core.terminal import shown
 from .services import demo_job
@@ -25,9 +27,20 @@ from .web.middleware import handler
 
 log = logging.getLogger(__name__)
 
+GRACE_S = 10.0  # for calls in flight, at the end
+
 
 def main(argv: list[str]) -> int:
     """Serve until told to stop; returns the exit code."""
+    try:
+        with interrupts.handled():
+            return _serve(argv)
+    except KeyboardInterrupt:  # before it served, or the second one
+        print("Interrupted.", file=sys.stderr)
+        return interrupts.CODE
+
+
+def _serve(argv: list[str]) -> int:
     options = _options(argv)
     address_policy.listening_on([options.host])
     try:
@@ -54,24 +67,19 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    try:
-        state = services.start()
-    except SimpleBatchError as error:
-        print(shown(f"Error: {error}"), file=sys.stderr)
-        return error.exit_code
-    port = server.server_port or options.port
-    url = f"http://{_shown_host(options.host)}:{port}"
-    with connected():
-        demo_job.resume()
-    _print_state(state, services.settings.ENGINE)
-    if secret is not None:
-        print(f"Log in, once: {_reached(options.host, port)}/login?token={secret}")
-    print(f"Running on local URL: {url}", flush=True)
-    if options.open:
-        webbrowser.open(url)
-    gc.freeze()  # what is loaded stays: collections need not scan it
-    _serve_until_signal(url if options.demo else None)
-    services.stop()
+    ends = Event()
+    gevent.signal_handler(signal.SIGTERM, ends.set)
+    with interrupts.first_sets(ends):
+        try:
+            state = services.start()
+        except SimpleBatchError as error:
+            print(shown(f"Error: {error}"), file=sys.stderr)
+            return error.exit_code
+        _print_state(state, services.settings.ENGINE)
+        _begin(options, server.server_port or options.port, secret)
+        ends.wait()
+    _print_ending()
+    services.stop(GRACE_S)
     server.stop(timeout=1)
     services.close()
     return 0
@@ -97,15 +105,29 @@ def _print_state(state: str, engine: str) -> None:
         print("another process runs this database's jobs: here are the pages", flush=True)
 
 
-def _serve_until_signal(demo_url: str | None) -> None:
-    """Return after SIGTERM or SIGINT; the demo runs meanwhile, if a URL is given."""
-    done = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, done.set)
-    if demo_url is not None:
-        gevent.spawn(_demo, demo_url)
-    done.wait()
-    print("stopping: calls in flight finish", flush=True)
+def _begin(options: argparse.Namespace, port: int, secret: str | None) -> None:
+    """Say where the pages are; the demo begins, if it was asked for."""
+    with connected():
+        demo_job.resume()
+    url = f"http://{_shown_host(options.host)}:{port}"
+    if secret is not None:
+        print(f"Log in, once: {_reached(options.host, port)}/login?token={secret}")
+    print(f"Running on local URL: {url}", flush=True)
+    if options.open:
+        webbrowser.open(url)
+    if options.demo:
+        gevent.spawn(_demo, url)
+    gc.freeze()  # what is loaded stays: collections need not scan it
+
+
+def _print_ending() -> None:
+    """After SIGTERM or Ctrl-C."""
+    again = in_words_of_program("python run.py")
+    print(
+        f"Stopping: calls in flight have {GRACE_S:g} s to finish. Ctrl-C again stops now. "
+        f"To continue: {again}",
+        flush=True,
+    )
 
 
 def _shown_host(host: str) -> str:

@@ -18,8 +18,10 @@ def pages() -> dict[str, str]:
     from simple_batch.cli import manner
     from simple_batch.cli.program import program
     from simple_batch.cli.verb_table import GROUPS, VERBS
+    from simple_batch.core.command_names import speak_as_program
 
     manner.current.as_program = True
+    speak_as_program()
     top = click.Context(program, info_name="simple-batch", terminal_width=WIDTH)
     found = {"simple-batch": program.get_help(top)}
     for name in [*GROUPS, *(verb.name for verb in VERBS)]:

@@ -59,11 +59,11 @@ def check() -> None:
 
 def _refused(given: str) -> ApiError:
     if not given:
-        message = (
+        return ApiError(
+            401,
             "You didn't provide an API key: send a token as 'Authorization: Bearer …'. "
-            "flask create-token NAME makes one."
+            "flask create-token NAME makes one.",
         )
-        return ApiError(401, message)
     return ApiError(
         401, "Incorrect API key provided, or one that was revoked.", code="invalid_api_key"
     )

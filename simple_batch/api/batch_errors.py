@@ -4,6 +4,7 @@ OpenAI's batches know no such state: their status stays ``in_progress``. The cod
 OpenAI's API errors where it has one; another reason is its own code.
 """
 
+from ..core.command_names import in_words_of_program
 from ..core.domain import Cause, JobStatus
 from ..store.models import Job
 
@@ -31,6 +32,8 @@ def error(job: Job) -> dict:
     """One entry of ``errors.data`` for a job that is stopped."""
     detail = str(job.status_detail) or f"The batch is paused ({job.status_reason})."
     if job.status_reason not in _BY_ITSELF:
-        detail += f" To resume it: the page of job {job.id}, or flask resume-job {job.id}."
+        detail += in_words_of_program(
+            f" To resume it: the page of job {job.id}, or flask resume-job {job.id}."
+        )
     code = _CODES.get(job.status_reason, job.status_reason)
     return {"code": code, "message": f"{detail} {_SO_FAR}", "param": None, "line": None}

@@ -10,6 +10,7 @@ from flask import Response, jsonify
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..core import errors as ours
+from ..core.command_names import in_words_of_program
 from ..store.database import is_unavailable
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class ApiError(Exception):
     ):
         super().__init__(message)
         self.status = status
+        message = in_words_of_program(message)
         self.body = {"message": message, "type": kind, "param": param, "code": code}
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import click
 
+from ..core.command_names import help_of_program
 from ..services.job_names import job_id_of
 from ..services.lifecycle import prepare
 from ..store.database import close_database
 from . import completion, manner
 from .base import FlaskCommand, exiting, on_open_database, put_json
-from .manner import help_of_program
 from .program import settle_home
-from .verb_table import WITHOUT_DATABASE, Verb
+from .verb_table import WITHOUT_DATABASE, WITHOUT_SETTINGS, Verb
 
 _CONNECTIONS = ("config", "alias")  # parameters that name one
 
@@ -64,7 +64,8 @@ def _callback(verb: Verb, command: FlaskCommand) -> Callable[..., None]:
         function = on_open_database(function)
 
     def act(generic_json: bool = False, **options: Any) -> Any:
-        prepare(verb.name not in WITHOUT_DATABASE)
+        if verb.name not in WITHOUT_SETTINGS:
+            prepare(verb.name not in WITHOUT_DATABASE)
         if not generic_json:
             return function(**options)
         manner.current.collects = True

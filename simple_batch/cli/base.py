@@ -8,15 +8,17 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
+from typing import TextIO
 
 import click
 import peewee
 
+from ..core.command_names import in_words_of_program
 from ..core.domain import Fault
 from ..core.errors import SimpleBatchError, UploadRejected
 from ..core.terminal import shown, shown_json, shown_line
 from ..store.database import connected, is_locked, is_transient
-from . import fitting_table, help_lines, manner
+from . import colours, fitting_table, help_lines, interrupts, manner
 
 
 class ExitStatus(IntEnum):
@@ -94,7 +96,8 @@ def exiting(function: Callable) -> Callable:
     @functools.wraps(function)
     def run(*args, **kwargs):
         try:
-            status = function(*args, **kwargs)
+            with interrupts.handled():
+                status = function(*args, **kwargs)
         except UploadRejected as error:
             complain(f"Error: {error}")
             for fault in error.faults:
@@ -146,14 +149,14 @@ def excerpt_lines(fault: Fault) -> list[str]:
 def say(text: str) -> None:
     """Print a message to stderr, unless --quiet was given."""
     if manner.current.collects:
-        manner.current.messages.append(manner.in_words_of_program(text))
+        manner.current.messages.append(in_words_of_program(text))
     elif not manner.current.quiet:
         complain(text)
 
 
 def complain(text: str) -> None:
     """Print a message to stderr in any case."""
-    click.echo(shown(manner.in_words_of_program(text)), err=True)
+    _echo(colours.error(shown(in_words_of_program(text)), sys.stderr), sys.stderr)
 
 
 def suggest(error: SimpleBatchError) -> None:
@@ -184,14 +187,27 @@ def put_json_text(text: str) -> None:
 def put_table(header: list[str], rows: list[list]) -> None:
     """Print aligned columns, separated so that cut and awk can split them. The program makes them fit the
     terminal."""
-    if manner.current.as_program and sys.stdout.isatty():
-        lines = fitting_table.lines(
-            header, [["" if it is None else str(it) for it in row] for row in rows]
-        )
-    else:
-        lines = table(header, rows)
-    for line in lines:
-        put(line)
+    if not manner.current.as_program or not sys.stdout.isatty() or manner.current.collects:
+        for line in table(header, rows):
+            put(line)
+        return
+    texts = [["" if it is None else str(it) for it in row] for row in rows]
+    for line in fitting_table.lines(header, texts, in_colour=colours.shown_on(sys.stdout)):
+        _echo(line, sys.stdout)
+
+
+def put_field(name: str, value: str) -> None:
+    """Print a figure with its name to stdout."""
+    if manner.current.collects or not colours.shown_on(sys.stdout):
+        put(f"{name:20} {value}")
+        return
+    value = colours.coloured(shown(value), colours.of_cell(name, value))
+    _echo(f"{colours.title(name.ljust(20))} {value}", sys.stdout)
+
+
+def _echo(text: str, stream: TextIO) -> None:
+    """Print a line that is escaped already. Click takes the colours out for what is no terminal."""
+    click.echo(text, file=stream, color=True if colours.shown_on(stream) else None)
 
 
 def table(header: list[str], rows: list[list]) -> Iterator[str]:

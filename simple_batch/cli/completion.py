@@ -15,7 +15,6 @@ from ..store.models import ApiConfig, Job, SavedTemplate
 from .base import command, put
 
 _MOST = 50  # names that are offered
-VARIABLE = "_SIMPLE_BATCH_COMPLETE"
 
 
 @command("completion", on_database=False)
@@ -28,11 +27,11 @@ def completion(shell):
     zsh:   eval "$(simple-batch completion zsh)"    in ~/.zshrc
     fish:  simple-batch completion fish > ~/.config/fish/completions/simple-batch.fish
     """
-    from .program import program
+    from .program import COMPLETES, program
 
     made = get_completion_class(shell)
     assert made is not None  # one of the choices
-    put(made(program, {}, "simple-batch", VARIABLE).source())
+    put(made(program, {}, "simple-batch", COMPLETES).source())
 
 
 def of_parameter(name: str) -> Callable | None:
@@ -52,7 +51,8 @@ def _completes(names: Callable[[str], Iterable[CompletionItem]], files: bool = F
         found: list[CompletionItem] = []
         with contextlib.suppress(Exception), _database(ctx):  # a shell is no place for errors
             found = [one for one in names(incomplete) if one.value.startswith(incomplete)]
-        return [*found, CompletionItem(incomplete, type="file")] if files else found
+        # files first: in bash they are what is offered where no name fits
+        return [CompletionItem(incomplete, type="file"), *found] if files else found
 
     return complete
 

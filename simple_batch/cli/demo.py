@@ -20,7 +20,7 @@ def demo(requests, fail):
     try:
         job = prepare(endpoint.base_url, requests)
         say(f"Job {job.id}: {job.total} questions from examples/questions.jsonl.")
-        status = run_here(job.id)
+        status = run_here(job.id, continues="python run.py")  # it serves the endpoint too
         path = finish(job, status)
         if path:
             say(f"Results: {path}")

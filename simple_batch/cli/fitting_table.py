@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from ..core.terminal import shown_line
+from . import colours
 
 _GAP = 2
 _NARROWEST = 8  # columns that a column keeps
@@ -34,17 +35,24 @@ def cut(text: str, width: int) -> str:
     return f"{kept}…"
 
 
-def lines(header: list[str], rows: list[list[str]], columns: int | None = None) -> Iterator[str]:
+def lines(
+    header: list[str], rows: list[list[str]], columns: int | None = None, in_colour: bool = False
+) -> Iterator[str]:
     """The lines of the table; ``columns`` is the width of the terminal."""
     columns = columns or shutil.get_terminal_size().columns
     cells = [header, *[[shown_line(text) for text in row] for row in rows]]
     widths = _fitted([max(width_of(row[n]) for row in cells) for n in range(len(header))], columns)
-    for row in cells:
-        shown = [cut(text, width) for text, width in zip(row, widths, strict=True)]
-        padded = [
-            text + " " * (width - width_of(text)) for text, width in zip(shown, widths, strict=True)
-        ]
-        yield (" " * _GAP).join(padded).rstrip()
+    for number, row in enumerate(cells):
+        last = max((n for n, text in enumerate(row) if text), default=0)
+        line = ""
+        for name, text, width in list(zip(header, row, widths, strict=True))[: last + 1]:
+            shown = cut(text, width)
+            gap = " " * (width - width_of(shown) + _GAP)
+            if in_colour:
+                colour = colours.of_cell(name, text)
+                shown = colours.coloured(shown, colour) if number else colours.title(shown)
+            line += shown + gap
+        yield line.rstrip()
 
 
 def _fitted(widths: list[int], columns: int) -> list[int]:

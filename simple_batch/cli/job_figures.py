@@ -7,7 +7,7 @@ from ..core.domain import JobStatus
 from ..core.terminal import shown_line
 from ..insight.summary import iso
 from ..store import jobs
-from .base import command, put, put_json, put_table
+from .base import command, put_field, put_json, put_table
 
 
 @command("list-jobs")
@@ -93,10 +93,10 @@ def show_job(job_id, as_json):
             )
         elif isinstance(value, list):
             value = ", ".join(_item(item) for item in value) or "none"
-        put(f"{name:20} {'' if value is None else shown_line(str(value))}")
+        put_field(name, "" if value is None else shown_line(str(value)))
     template = jobs.get(job_id).template_from
     if template:
-        put(f"{'template':20} {template}")
+        put_field("template", template)
 
 
 def _item(item: dict | str) -> str:

@@ -9,11 +9,14 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from ..core.command_names import speak_as_program
 from ..core.home import HOME
+from ..core.terminal import shown
 from ..core.version import __version__
-from . import manner
+from . import interrupts, manner
 from .verb_table import GROUPS, SECTIONS, VERBS, Verb
 
+COMPLETES = "_SIMPLE_BATCH_COMPLETE"  # the variable by which a shell asks
 _HELP = """Send a file of prompts through an LLM: fast, resumable, watched live.
 
 \b
@@ -99,13 +102,17 @@ def program(home: str | None) -> None:
 def main() -> None:
     """The console entry."""
     manner.current.as_program = True
+    speak_as_program()
     try:
-        sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))
+        with interrupts.handled(loading=True):
+            if COMPLETES in os.environ:
+                import_module(".bash_words", __package__)
+            sys.exit(program.main(prog_name="simple-batch", standalone_mode=False))
     except NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
+        _complain(f"Error: {error.format_message()}")
         context = getattr(error, "ctx", None)
         if context is not None:
             click.echo(f"Help: {context.command_path} --help", err=True)
@@ -113,6 +120,13 @@ def main() -> None:
     except click.Abort:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
+
+
+def _complain(text: str) -> None:
+    from . import colours  # not needed by the help
+
+    text = colours.error(shown(text), sys.stderr)
+    click.echo(text, err=True, color=True if colours.shown_on(sys.stderr) else None)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.text import Text
 from .. import insight
 from ..core.terminal import shown_line
 from ..insight.speed_limits import in_english
+from . import colours
 from .follow import Notes, done_of, is_over, parts_in_words
 
 _BAR = 40  # columns
@@ -19,7 +20,7 @@ _BAR = 40  # columns
 
 def follow_on_terminal(job_id: int, interval_s: float) -> None:
     """Show the progress until the job ends or is paused."""
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, no_color=not colours.shown_on(sys.stderr))
     notes = Notes(job_id)
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -35,7 +36,7 @@ def follow_on_terminal(job_id: int, interval_s: float) -> None:
 def _panel(job_id: int, shown: insight.Progress) -> Group:
     lines = [Text(_figures(shown))]
     if shown["counts"]["failed"]:
-        lines.append(Text(f"Failed: {_causes(job_id)}", style="red"))
+        lines.append(Text(f"Failed: {_causes(job_id)}", style=colours.WRONG))
     if shown["parts"] and shown["parts"]["count"]:
         lines.append(Text(parts_in_words(shown["parts"])))
     sentence = in_english(shown)
@@ -56,8 +57,8 @@ def _bar(job_id: int, shown: insight.Progress) -> Table:
             total=max(1, total),
             completed=done,
             width=_BAR,
-            complete_style="cyan",
-            finished_style="green",
+            complete_style=colours.UNDER_WAY,
+            finished_style=colours.GOOD,
         ),
         share,
         f"{done:,} of {total:,}",

@@ -1,17 +1,13 @@
 """run-job and watch-job."""
 
-import contextlib
-import signal
 from collections.abc import Iterable
 
 import click
-import gevent
 
 from ..core import context
 from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput
 from ..services import jobs, lifecycle
-from . import manner
 from .base import ExitStatus, command, counted, patched, run_patched, say
 from .export import format_for, write_file
 from .follow import follow
@@ -19,6 +15,7 @@ from .jobs import create
 from .option_fields import given
 from .options import job_options, new_job
 
+GRACE_S = 10.0  # for calls in flight, after Ctrl-C
 NO_WORKER = f"No worker runs: the job waits for one. Start it with: {lifecycle.WORKER_COMMAND}"
 
 
@@ -44,9 +41,11 @@ def run_job(job, config, output, **fields):
     return status
 
 
-def run_here(job_id: int, fail_on: Iterable[str] | None = None) -> ExitStatus:
+def run_here(
+    job_id: int, fail_on: Iterable[str] | None = None, continues: str | None = None
+) -> ExitStatus:
     """Run one job in this process, or follow it where another process runs the jobs; for ``fail_on``
-    see ``follow``."""
+    see ``follow``. ``continues`` is the command that continues it after Ctrl-C."""
     services = lifecycle.Services(context.settings())
     where = services.start(only=job_id)
     if where == "elsewhere":
@@ -54,29 +53,30 @@ def run_here(job_id: int, fail_on: Iterable[str] | None = None) -> ExitStatus:
     if where == "none":
         say(NO_WORKER)
     try:
-        with _interrupted_here():
-            if jobs.get(job_id).status in (JobStatus.PAUSED, JobStatus.SCHEDULED):
-                jobs.resume(job_id, actor="cli")
-            return follow(job_id, fail_on=fail_on)
+        if jobs.get(job_id).status in (JobStatus.PAUSED, JobStatus.SCHEDULED):
+            jobs.resume(job_id, actor="cli")
+        return follow(job_id, fail_on=fail_on)
     except KeyboardInterrupt:
         if where == "here":
-            again = "Ctrl-C again stops now. " if manner.current.as_program else ""
-            say(f"Stopping; calls in flight finish. {again}To continue: flask run-job {job_id}")
+            say(
+                f"Stopping: calls in flight have {GRACE_S:g} s to finish. Ctrl-C again stops now. "
+                f"To continue: {continues or f'flask run-job {job_id}'}"
+            )
+        else:
+            _say_unwatched(job_id)
         raise
     finally:
-        services.stop()
+        services.stop(GRACE_S)
 
 
-@contextlib.contextmanager
-def _interrupted_here():
-    """Ctrl-C ends what is done here: else it would be raised in whatever greenlet is at work, which
-    may be the one that has results in hand. A second one ends the process at once."""
-    here = gevent.getcurrent()
-    handler = gevent.signal_handler(signal.SIGINT, gevent.kill, here, KeyboardInterrupt)
-    try:
-        yield
-    finally:
-        handler.cancel()
+def _say_unwatched(job_id: int) -> None:
+    """After Ctrl-C, of a job that this process only follows."""
+    if jobs.get(job_id).status in FINAL_STATUSES:
+        return
+    if lifecycle.runner_state() == "none" and not lifecycle.by_workers():
+        say(f"Job {job_id} waits: nothing runs it. To continue: flask run-job {job_id}")
+    else:
+        say(f"Job {job_id} goes on without this. To follow it again: flask watch-job {job_id}")
 
 
 def _wanted(job: str, config: str | None, fields: dict) -> int:
@@ -114,7 +114,11 @@ def watch_job(job_id, interval):
     """Follow a job that runs elsewhere."""
     if jobs.get(job_id).status not in FINAL_STATUSES and lifecycle.runner_state() == "none":
         say("No server or worker is running: the job waits for one.")
-    return follow(job_id, interval)
+    try:
+        return follow(job_id, interval)
+    except KeyboardInterrupt:
+        _say_unwatched(job_id)
+        raise
 
 
 COMMANDS = (run_job, watch_job)

@@ -111,4 +111,6 @@ GROUPS = {
     "db": "Copy, clean and re-encrypt the database.",
 }
 VERBS = tuple(verb for section in SECTIONS for verb in section.verbs)
+# says itself what is wrong with the settings
+WITHOUT_SETTINGS = frozenset({"doctor"})
 WITHOUT_DATABASE = frozenset({"serve", "doctor", "completion", "api providers", "backup restore"})

@@ -21,6 +21,7 @@ from kombu.utils import functional
 
 from ..auth import users
 from ..core import address_policy, context, log, redaction, settings
+from ..core.command_names import in_words_of_program
 from ..core.errors import SettingsError, SimpleBatchError
 from ..services import lifecycle
 from ..store.database import close_database
@@ -37,7 +38,7 @@ _worker: Worker | None = None
 
 def _end_with(error: SimpleBatchError | str) -> NoReturn:
     """End the process, with the words and the exit code of a wrong configuration."""
-    sys.stderr.write(f"Error: {error}\n")
+    sys.stderr.write(f"Error: {in_words_of_program(str(error))}\n")
     sys.exit(CONFIGURATION)
 
 

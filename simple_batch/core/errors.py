@@ -4,6 +4,8 @@ none of them carries a key."""
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .command_names import in_words_of_program
+
 if TYPE_CHECKING:  # domain imports what raises these errors
     from .domain import Fault
 
@@ -17,6 +19,9 @@ class SimpleBatchError(Exception):
 
     http_status = 400
     exit_code = 1
+
+    def __str__(self) -> str:
+        return in_words_of_program(super().__str__())
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from .command_names import in_words_of_program
 from .messages import Message
 
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -20,10 +21,11 @@ def catalogue(language: str) -> Callable[[str], str]:
 
 
 def translated(text: str, gettext: Callable[[str], str]) -> str:
-    """The text in the language of ``gettext`` if it is a Message, else as it is."""
+    """The text in the language of ``gettext`` if it is a Message, else as it is. The commands that a
+    Message names are those of the program that runs."""
     if not isinstance(text, Message):
         return str(text)
-    template = gettext(text.template)
+    template = in_words_of_program(gettext(text.template))
     if not text.values:
         return template
     values = text.values.items()

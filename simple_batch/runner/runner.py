@@ -230,12 +230,15 @@ class _Active:
         self.scheduler.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Let the calls in flight finish and commit all that was received, for at most the timeout."""
+        """Let the calls in flight finish and commit all that was received, for at most the timeout.
+        Interrupted (a second Ctrl-C), it only commits."""
         end = time.monotonic() + timeout_s
-        self.scheduler.rest()
-        self.job_runs.stop(timeout_s)
-        self.scheduler.stop(max(0.0, end - time.monotonic()))
-        self.recorder.stop(timeout_s)
+        try:
+            self.scheduler.rest()
+            self.job_runs.stop(timeout_s)
+            self.scheduler.stop(max(0.0, end - time.monotonic()))
+        finally:
+            self.recorder.stop(timeout_s)
         self.providers.close()
 
     def _new_run(self, job: Job) -> Run:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from gevent.pool import Pool
 
-from ..core import context
+from ..core import context, home
 from ..core.clock import now_ms
 from ..core.errors import SimpleBatchError
 from ..core.settings import PROJECT_ROOT
@@ -21,12 +21,13 @@ from ..core.version import __version__
 from ..store.configs import endpoint_of
 from ..store.database import connected, is_server, open_database, redacted_url, sqlite_path
 from ..store.models import ApiConfig, Job
-from ..store.secrets import missing_keys
-from . import configs, readiness
+from ..store.secrets import KEY_FILE, missing_keys
+from . import configs, home_check, lifecycle, readiness
 from .demo_job import ALIAS, is_demo
 
 OLDEST_PYTHON = 3, 11
 PORT = 7861
+HOME, SETTINGS = "home", "settings"  # names of findings; nothing else works without them
 CLOCK_OFF_S = 60
 _AT_A_TIME = 8  # APIs that are called
 _TIMEOUT_S = 10
@@ -42,6 +43,24 @@ _REMEDIES = {
 }
 
 
+_OF_DATABASE = (  # words of the error, and the remedy
+    (
+        ": database is locked",
+        "End the program that holds the database, then check again: simple-batch doctor",
+    ),
+    (
+        "was used by a newer Simple Batch",
+        "Install the newest version, or restore a backup of this one: simple-batch backup restore FILE",
+    ),
+    (
+        "is damaged or is none: ",
+        "Restore a backup: simple-batch backup restore FILE. Without one, save what can be saved "
+        "(docs/deployment.md).",
+    ),
+)
+_OF_SETTINGS = "Correct what this names, in the variable or in settings.toml."
+
+
 class Finding(msgspec.Struct, omit_defaults=True):
     """``detail`` is what was found, ``remedy`` what to do where it is not ``ok``."""
 
@@ -52,15 +71,28 @@ class Finding(msgspec.Struct, omit_defaults=True):
 
 
 def findings(with_apis: bool = True) -> Iterator[Finding]:
-    """Each check as it ends. Needs settings and no open database."""
+    """Each check as it ends. It loads the settings and opens the database: neither can be relied on."""
     yield from _versions()
-    settings = context.settings()
-    yield Finding("home", True, str(settings.instance))
+    folder = home.chosen()
+    fault = home_check.fault_of(folder)
+    if fault is not None:
+        yield Finding(HOME, False, *fault)
+        yield _port()
+        return
+    yield Finding(HOME, True, str(folder))
+    try:
+        settings = lifecycle.prepare(with_database=False)
+    except SimpleBatchError as error:
+        of_keys = KEY_FILE in str(error) or "ENCRYPTION_KEYS" in str(error)
+        yield Finding(SETTINGS, False, str(error), _REMEDIES["keys"] if of_keys else _OF_SETTINGS)
+        yield _port()
+        return
+    yield Finding(SETTINGS, True)
     yield _port()
     try:
         open_database(settings.database_url, settings.DATABASE_CONNECTIONS)
     except SimpleBatchError as error:
-        yield Finding("database", False, str(error), _REMEDIES["database"])
+        yield Finding("database", False, str(error), _remedy_of_database(str(error)))
         return
     yield from _readiness()
     with connected():
@@ -68,6 +100,10 @@ def findings(with_apis: bool = True) -> Iterator[Finding]:
         yield _clock()
         if with_apis:
             yield from _apis()
+
+
+def _remedy_of_database(error: str) -> str:
+    return next((remedy for words, remedy in _OF_DATABASE if words in error), _REMEDIES["database"])
 
 
 def _versions() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from gevent import get_hub
 from gevent.lock import BoundedSemaphore
 
 from ..core import context
+from ..core.command_names import in_words_of_program
 from ..store import disk_usage
 from ..store.database import connected, fault, folder_of, is_server, sqlite_path
 from ..store.health_probe import Found, probe, probe_server
@@ -65,7 +66,7 @@ def workers_alive() -> int | None:
 
 
 def _holds(wrong: str | None) -> Check:
-    return Check(wrong is None, wrong or "")
+    return Check(wrong is None, in_words_of_program(wrong or ""))
 
 
 def _database() -> Found:

@@ -16,14 +16,22 @@ from flask_babel import (
     get_timezone,
     gettext,
 )
+from jinja2 import pass_context
 from markupsafe import Markup, escape
 
+from ..core.command_names import in_words_of_program
 from ..core.content import with_breaks
 from ..core.domain import NANO
 from ..services import lifecycle
 from . import answer_markdown, labels, text_shape
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
+
+
+@pass_context  # with it, Jinja does not compute the text when it compiles the template
+def commands(_context: object, text: str) -> str:
+    """A text with the commands that it names, as the program that runs has them."""
+    return in_words_of_program(text)
 
 
 def register(app: Flask) -> None:
@@ -46,6 +54,7 @@ def register(app: Flask) -> None:
         app.add_template_filter(plain)
     app.add_template_filter(with_breaks)
     app.add_template_filter(answer_markdown.rendered, "markdown")
+    app.add_template_filter(commands)
     app.add_template_filter(text_shape.of, "shape")
     app.add_template_filter(answer_markdown.visible, "visible")
     app.jinja_env.globals["longest_text"] = text_shape.LONGEST

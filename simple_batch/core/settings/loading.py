@@ -138,6 +138,14 @@ def _check_workers(loaded: Settings) -> None:
 
 
 def _check_folder(instance: Path) -> None:
+    try:
+        instance.exists()
+    except (OSError, ValueError) as error:  # it may not be looked at, is too long or holds a NUL
+        raise SettingsError(
+            f"The instance folder {str(instance)[:200]!r} cannot be used: "
+            f"{getattr(error, 'strerror', None) or error}. Set SIMPLE_BATCH_INSTANCE_PATH to another "
+            "folder."
+        ) from None
     if instance.exists() and not instance.is_dir():
         raise SettingsError(
             f"The instance folder {instance} is a file: move it away, or set SIMPLE_BATCH_INSTANCE_PATH "
