@@ -47,6 +47,7 @@ _OPERATOR_ONLY = {
     "saved_templates",
     "settings",
     "workbench",
+    "workbench_data",
 }
 # of the forms of a job: those that change nothing in it, and those that only the owner may send
 _VIEW_IS_ENOUGH = {"job_actions.new_job_of"}

@@ -15,7 +15,7 @@ from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from ..store.row_selection import Selection
 from .deleted_jobs import flash_deleted
-from .draft_forms import OPTIONS
+from .draft_forms import WORKBENCH
 from .form_keys import once, undone
 from .job_requests import Edit, here, request_page
 from .labels import translated
@@ -81,8 +81,8 @@ def new_job_of(job_id: int):
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
-    drafts.begin(upload.id, OPTIONS, jobs.service_kept(job_id))
-    return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
+    drafts.begin(upload.id, WORKBENCH, jobs.service_kept(job_id))
+    return redirect(url_for("workbench.screen", upload_id=upload.id), 303)
 
 
 @blueprint.post("/jobs/<int:job_id>/requests/<int:index>/send")

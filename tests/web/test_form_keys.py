@@ -80,6 +80,13 @@ REPEATABLE = {
     "workbench.run",  # what has an answer is not sent again
     "workbench.save",
     "workbench.stop",
+    "workbench_data.add_images",
+    "workbench_data.choose_sheet",
+    "workbench_data.correct",
+    "workbench_data.load_recipe",
+    "workbench_data.read",
+    "workbench_data.save_recipe",
+    "workbench_data.take",
 }
 
 
