@@ -85,10 +85,13 @@
   const label = () => { document.getElementById("launch").textContent = document.getElementById("figures").dataset.launch; };
 
   let estimated = null;
+  let asked = 0;
   async function estimate() {
+    const mine = ++asked;
     const answer = await post(form.dataset.estimate).catch(() => null);
     if (!answer || !answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (mine !== asked) return; // a newer one is under way
     for (const id of ["figures", "estimate-part"]) document.getElementById(id).replaceWith(page.getElementById(id));
     label();
     takeServices(page);
@@ -152,6 +155,13 @@
     event.preventDefault();
     if (button === stop) post(form.dataset.stop, {}, { Accept: "application/json" }).then(show, () => say(form.dataset.failed));
     else start(button.name === "again");
+  });
+  // Enter in the name of a template presses the button beside it
+  form.addEventListener("keydown", (event) => {
+    const own = event.key === "Enter" && event.target.matches("input") && event.target.closest("#save-as, #saved-templates");
+    if (!own || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    own.querySelector("button").click();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
