@@ -83,9 +83,11 @@ class Screen:
         return None if self.template is None else self.template.chosen(self.found.sheet)
 
     def chosen(self) -> JobOptions:
-        """The options. Call it once their form is valid."""
+        """The options, with the template where that is valid. Call it once their form is valid."""
         new = self.options.chosen()
-        new.template = self.text()
+        form = self.template
+        if form is not None and not any(field.errors for field in form):
+            new.template = self.text()
         return new
 
     def others(self) -> list[ApiConfig]:

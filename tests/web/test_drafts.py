@@ -348,7 +348,7 @@ def test_the_listing_in_chinese(client, config):
     place = staged(client, name="reviews.csv")
     client.set_cookie("lang", "zh")
     text = listing(client)[0][1]
-    assert text.startswith("继续 reviews.csv 刚刚 · 4 行 · 步骤：模板 · 将于")
+    assert text.startswith("继续 reviews.csv 刚刚 · 4 行 · 步骤：提示词工作台 · 将于")
     assert "‹ 上一步" in client.get(place).text
     assert "放弃此上传" in client.get(place).text
     post(client, "/jobs/new/1/discard")

@@ -226,8 +226,9 @@ def test_posts_at_the_same_time_to_two_processes_make_one_job(instance, restart,
             sent = browser.post(
                 f"{servers[0].url}/jobs/new", data={"csrf_token": token, "pasted": LINE}
             )
-            place = sent.url.removeprefix(servers[0].url)
-            fields = hostile.Forms(place, sent.text).found[place]
+            bench = sent.url.removeprefix(servers[0].url)
+            place = f"{bench}/launch"
+            fields = hostile.Forms(bench, sent.text).found[place]
 
             def post(number: int) -> str:
                 url = f"{servers[number % 2].url}{place}"
