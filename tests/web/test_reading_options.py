@@ -178,7 +178,7 @@ def test_a_settings_file_carries_header_and_lines(client, config):
         assert answer.status_code == 200, answer.text
         return answer.text
 
-    place = uploaded(client, b"1,What?\n2,Why?\n", "a.csv").location
+    uploaded(client, b"1,What?\n2,Why?\n", "a.csv")
     post(client, "/jobs/new/1/reading", header="0")
     post(client, "/jobs/new/1/template", user="{{column_2}}", custom_id="")
     recipe = post(client, "/jobs/new/1/recipe", **OPTIONS).data
