@@ -83,7 +83,9 @@ def test_the_creator_owns_a_job(app, people, made, log_in):
         assert olga.get(path).status_code == 404
     assert post(olga, f"{upload}/discard").status_code == 404
     upload = post(otto, "/jobs/new", pasted=LINE).headers["Location"]
-    launched = post(otto, upload.removesuffix("/workbench"), config="1", name="mine", max_retries="1", hold="1")
+    launched = post(
+        otto, upload.removesuffix("/workbench"), config="1", name="mine", max_retries="1", hold="1"
+    )
     job_id = int(launched.headers["Location"].rsplit("/", 1)[1])
     with connected():
         assert jobs.get(job_id).user.name == "otto"

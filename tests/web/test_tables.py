@@ -112,7 +112,7 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
         page = client.get("/jobs/new/1").text
         assert "3 requests" in page
         assert "You help Ann." in page
-        assert f'href="{place}"' in page
+        assert 'href="/jobs/new/1/workbench"' in page
         tried = post(client, "/jobs/new/1/try", config="1", name="n", max_retries="3").text
         assert tried.count('data-tried="ok"') == 3
         sent = {body["messages"][0]["content"]: body for body in endpoint.bodies}  # at once
@@ -369,6 +369,6 @@ def test_json_in_other_shapes_is_a_table_and_says_what_was_read(client, config, 
 def test_a_fault_shows_its_line_with_the_place_marked(client, config):
     good = '{"messages": [{"role": "user", "content": "a"}]}'
     place = staged(client, f'{good}\n{{"messages": "b"}}\n', "a.jsonl")
-    page = client.get(place).text
+    page = client.get(place.replace("/template", "/workbench")).text
     assert "“messages” must be a list; here it is text." in page
     assert re.search(r'class="fault-excerpt[^>]*>.*<mark>', page)
