@@ -2,6 +2,7 @@
 to send the requests with their cost and time."""
 
 from collections.abc import Collection
+from typing import cast
 
 from ..core import context
 from ..core.domain import EMBEDDINGS
@@ -15,9 +16,10 @@ def config_of(form: LaunchForm) -> ApiConfig | None:
     """The connection that the form names, else the first; None without connections."""
     if not form.config.choices:
         return None
-    known = {value for value, _label in form.config.choices}
+    offered = cast(list[tuple[int, str]], form.config.choices)
     wanted = form.config.data
-    return configs.get(wanted if wanted in known else form.config.choices[0][0])
+    known = {value for value, _label in offered}
+    return configs.get(wanted if wanted in known else offered[0][0])
 
 
 def options_of(form: LaunchForm, config: ApiConfig) -> job_options.JobOptions:

@@ -215,6 +215,7 @@ def save_as(shown: Screen):
     except InvalidInput as error:
         blame(form, InvalidInput(error.text))
         return page(shown), 400
+    new_template.begin_with(shown.upload.id, texts, version.id)
     flash(new_template.saved_message(version, is_new), "success" if is_new else "info")
     return redirect(here(shown.upload.id), 303)
 

@@ -56,6 +56,7 @@ def test_back_and_the_history_after_a_launch(page, t, table):
     upload(page, t, table)
     page.locator("#system").fill("Be brief.")
     page.locator("#name").fill("mine")
+    expect(saved(page)).to_be_visible()
     page.goto("/jobs/new/1/template")  # the steps have the same draft
     expect(page.locator("#system")).to_have_value("Be brief.")
     page.get_by_role("button", name=t("Continue")).click()
