@@ -49,7 +49,7 @@ def choose_sheet(shown: Screen):
 
 
 def _reread(shown: Screen, change: Callable[[], None]):
-    """Other columns: a template that nobody has changed begins again with these."""
+    """Other columns: a template that was not changed yet begins again with these."""
     untouched = workbench_forms.is_guess(shown)
     try:
         change()
