@@ -119,18 +119,19 @@ def posted(upload: Upload, found: Preview) -> Screen:
     """The same with what the present request sends."""
     kept = _kept(upload, found)
     template = _typed(TEMPLATE, kept, [name for name in kept[TEMPLATE] if name in _OF_SAVING])
-    options = _typed(OPTIONS, kept, [name for name in kept[OPTIONS] if _stays(name)])
+    form = LaunchForm(formdata=None)
+    options = _typed(OPTIONS, kept, [name for name in kept[OPTIONS] if _stays(form, name)])
     sample = _typed(WORKBENCH, kept, [])
     if request.form.get("use", "").isdecimal():
         _use(request.form["use"], options, sample)
     return Screen(upload, found, {TEMPLATE: template, OPTIONS: options, WORKBENCH: sample})
 
 
-def _stays(name: str) -> bool:
+def _stays(form: LaunchForm, name: str) -> bool:
     """Whether an option that a form does not send is as it was: a box that is not checked, and the service
     where a connection has one only, are not sent."""
-    field = LaunchForm(formdata=None)[name]
-    return name != "service" and not isinstance(field, BooleanField | SelectMultipleField)
+    sent = name in form and name != "service"
+    return sent and not isinstance(form[name], BooleanField | SelectMultipleField)
 
 
 def is_guess(shown: Screen) -> bool:
