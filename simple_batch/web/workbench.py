@@ -166,7 +166,7 @@ def stop(upload_id: int):
 def launch(shown: Screen):
     """Make the job of all rows."""
     if not shown.valid:
-        return page(shown), 400
+        return _refused(shown)
     error = _applied(shown)
     if error:
         return page(shown, error), 400
@@ -180,8 +180,13 @@ def launch(shown: Screen):
     except InvalidInput as wrong:
         shown = _posted(shown.upload.id)  # what the template makes of the table is known now
         shown.blame(wrong)
-        return page(shown), 400
+        return _refused(shown)
     return redirect(url_for("job_pages.overview", job_id=job.id), 303)
+
+
+def _refused(shown: Screen):
+    """The screen with all that is wrong on top: the fields may be far below, or folded."""
+    return page(shown, "\n".join(shown.errors)), 400
 
 
 @blueprint.post("/options")

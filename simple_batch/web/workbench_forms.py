@@ -55,13 +55,14 @@ class Screen:
 
     @property
     def errors(self) -> list[str]:
-        """What is wrong in the forms, each with the name of its field."""
-        return [
+        """What is wrong in the forms, each with the name of its field, where it is about one."""
+        found = [
             f"{field.label.text}: {error}"
             for form in self.forms
             for field in form
             for error in field.errors
         ]
+        return [*found, *(str(error) for form in self.forms for error in form.form_errors)]
 
     def blame(self, error: InvalidInput) -> None:
         """Show a refusal at its field."""

@@ -83,7 +83,7 @@ def grid_of(screen: Screen) -> Grid:
     return Grid(
         shown,
         planned.ways,
-        screen.errors + [str(e) for form in screen.forms for e in form.form_errors],
+        screen.errors,
         len(trials.unsent(planned, known)),
         running,
         newest,
