@@ -184,6 +184,10 @@ def launch(shown: Screen):
     return redirect(url_for("job_pages.overview", job_id=job.id), 303)
 
 
+# a program that posts the choices to where an upload has redirected it
+blueprint.add_url_rule("", "launch_here", launch, methods=["POST"])
+
+
 def _refused(shown: Screen):
     """The screen with all that is wrong on top: the fields may be far below, or folded."""
     return page(shown, "\n".join(shown.errors)), 400

@@ -109,7 +109,7 @@ ENDPOINTS = {
         "workbench.screen workbench.enter workbench.save workbench.preview workbench.estimate workbench.apply "
         "workbench.run workbench.stop workbench.launch workbench.options workbench.save_as workbench.restore "
         "workbench.compare workbench_data.read workbench_data.choose_sheet workbench_data.add_images "
-        "workbench_data.take workbench_data.correct workbench_data.save_recipe workbench_data.load_recipe"
+        "workbench.launch_here workbench_data.take workbench_data.correct workbench_data.save_recipe workbench_data.load_recipe"
     ),
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean storage.set_rules configs.new "
