@@ -1,5 +1,6 @@
 """The declarations of job options and config fields: each surface that they name is there."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ ROOT = Path(__file__).parent.parent
 def test_a_job_option_is_a_column_and_documented(field):
     assert not field.column or field.name in Job._meta.fields
     assert not field.flag or field.flag in (ROOT / "docs/commands.md").read_text("utf-8")
-    page = (ROOT / "templates/jobs/preview.html").read_text("utf-8")
-    assert not field.group or (
-        f'option_fields(form, "{field.group}"' in page or f"form.{field.name}" in page
-    )
+    for names in (("jobs/preview",), ("workbench/screen", "workbench/options")):
+        files = [ROOT / f"templates/{name}.html" for name in (*names, "jobs/_options")]
+        page = "".join(file.read_text("utf-8") for file in files)
+        shown = rf'option_fields\((form|options), "{field.group}"|\b(form|options)\.{field.name}\b'
+        assert not field.group or re.search(shown, page), names
     assert not field.recipe_if or field.recipe_if in OPTIONS
 
 

@@ -47,9 +47,10 @@ _OPERATOR_ONLY = {
     "saved_templates",
     "settings",
     "workbench",
+    "workbench_data",
 }
 # of the forms of a job: those that change nothing in it, and those that only the owner may send
-_VIEW_IS_ENOUGH = {"job_actions.new_job_of"}
+_VIEW_IS_ENOUGH = {"job_actions.new_job_of", "job_actions.columns_of"}
 _OWNER_ONLY = {"job_actions.delete", "job_actions.share"}
 _OWNER_ACTIONS = {"reset"}  # of job_actions.change
 # the pages that tokens may read: results of the jobs in their scope

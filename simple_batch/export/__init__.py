@@ -4,6 +4,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+import msgspec
+
+from ..core.domain import RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..store import jobs, ratings
@@ -11,7 +14,7 @@ from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
 from . import csv_file, json_lines, parquet_file, xlsx_file
-from .columns import Table
+from .columns import CELL, FIELD, Table
 from .rows import ONLY, UNANSWERED, rows
 
 _TABLES = {  # what needs to know the columns of the job's table
@@ -75,6 +78,29 @@ def export(
     if format == "csv":
         return csv_file.as_table(found, table, raw_cells)
     return _TABLES[format](found, table)
+
+
+class AnswerNames(msgspec.Struct, frozen=True):
+    """What columns of ``answers`` are called."""
+
+    prompt: str
+    answer: str
+    custom_id: str
+
+
+def answers(
+    job_id: int, wanted: RequestFilter, selection: Selection | None = None
+) -> tuple[AnswerNames, Iterator[bytes]]:
+    """CSV of the requests that were answered and match: the columns of the job's table, the prompt, the
+    answer, the fields of a schema, and the custom_id. Raises NotFound for the job."""
+    job = jobs.get(job_id)
+    table = Table.of(job)
+    chosen = [table.place_of(name) for name in ("prompt", "content", "custom_id")]
+    names = AnswerNames(*(table.columns[place].name for place in chosen))
+    kept = [n for n, one in enumerate(table.columns) if one.kind in (CELL, FIELD) or n in chosen]
+    has_answers = wanted.status in (None, RequestStatus.SUCCEEDED)
+    found = rows(job, "succeeded", wanted, selection) if has_answers else iter(())
+    return names, csv_file.as_table(found, table, raw=True, kept=kept)
 
 
 def filename(job: Job, format: str, only: str = "all") -> str:

@@ -118,6 +118,9 @@ class Table:
             free = _free(name, [column.name for column in (*self._theirs, *named, *parsed)])
             parsed.append(Column(free, FIELD, types.get(name, "")))
         self.columns = [*self._theirs, *named[:split], *parsed, *named[split:]]
+        before = [one.name for one in ours[:split]]
+        behind = [one.name for one in ours[split:]]
+        self._ours = [*before, *("" for _ in parsed), *behind]
 
     @classmethod
     def of(cls, job: Job, vectors: bool = False, with_ratings: bool = False) -> "Table":
@@ -133,6 +136,10 @@ class Table:
         fields = self.fields.values(row) if self.fields is not None else ()
         before = [of(row) for of in self._before]
         return [*self.cells(row), *before, *fields, *(of(row) for of in self._behind)]
+
+    def place_of(self, name: str) -> int:
+        """The place among the columns of one of ours, whatever it is called there."""
+        return len(self._theirs) + self._ours.index(name)
 
     @property
     def has_ratings(self) -> bool:

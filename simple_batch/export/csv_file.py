@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..core.clock import iso
 from .columns import CELL, FIELD, MONEY, TEXT, TIME, Column, Table
@@ -13,16 +13,22 @@ _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
-def as_table(rows: Iterable[Row], table: Table, raw: bool = False) -> Iterator[bytes]:
-    """``raw``: texts as they are, for programs; a spreadsheet may take some for formulas."""
+def as_table(
+    rows: Iterable[Row], table: Table, raw: bool = False, kept: Sequence[int] | None = None
+) -> Iterator[bytes]:
+    """``raw``: texts as they are, for programs; a spreadsheet may take some for formulas. ``kept``: the
+    places of the columns that the file has (default: all)."""
     as_text = _raw if raw else safe
-    forms = [_form(column, table, as_text) for column in table.columns]
+    places = range(len(table.columns)) if kept is None else kept
+    columns = [table.columns[place] for place in places]
+    forms = [_form(column, table, as_text) for column in columns]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     buffer.write("\ufeff")
-    writer.writerow([as_text(column.name) for column in table.columns])
+    writer.writerow([as_text(column.name) for column in columns])
     for row in rows:
-        writer.writerow([form(value) for form, value in zip(forms, table.values(row), strict=True)])
+        values = table.values(row)
+        writer.writerow([form(values[n]) for form, n in zip(forms, places, strict=True)])
         yield buffer.getvalue().encode("utf-8", "replace")
         buffer.seek(0)
         buffer.truncate()

@@ -43,6 +43,7 @@ from . import (
     templates,
     users,
     workbench,
+    workbench_data,
 )
 
 
@@ -62,6 +63,7 @@ def register(app: Flask) -> None:
         new_job,
         new_template,
         workbench,
+        workbench_data,
         reading_options,
         templates,
         images,

@@ -10,12 +10,21 @@ from flask_babel import ngettext
 from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.messages import translatable
 from ..core.request_input import whole, with_large_field
-from ..services import batch_service, drafts, faster, job_creation, job_retry, jobs, sharing
+from ..services import (
+    answer_scores,
+    batch_service,
+    drafts,
+    faster,
+    job_creation,
+    job_retry,
+    jobs,
+    sharing,
+)
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from ..store.row_selection import Selection
 from .deleted_jobs import flash_deleted
-from .draft_forms import OPTIONS
+from .draft_forms import WORKBENCH
 from .form_keys import once, undone
 from .job_requests import Edit, here, request_page
 from .labels import translated
@@ -81,8 +90,32 @@ def new_job_of(job_id: int):
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
-    drafts.begin(upload.id, OPTIONS, jobs.service_kept(job_id))
-    return redirect(url_for("new_job.preview", upload_id=upload.id), 303)
+    drafts.begin(upload.id, WORKBENCH, jobs.service_kept(job_id))
+    return redirect(url_for("workbench.screen", upload_id=upload.id), 303)
+
+
+@blueprint.post("/jobs/<int:job_id>/columns")
+@once
+def columns_of(job_id: int):
+    """A new job that reads the answers, as the filters name them, and gives each a score and a reason."""
+    try:
+        upload, names = answer_scores.stage(job_id, _wanted(), _selection(job_id))
+    except UploadRejected as error:
+        undone()
+        flash(translated(error), "warning")
+        return _back(job_id)
+    begun = answer_scores.options(
+        job_id,
+        names,
+        _("%(name)s: scores", name=jobs.get(job_id).name)[:200],
+        _(
+            "You rate answers of a language model. Give a score from 1 (useless) to 5 (excellent), and the "
+            "reason in one sentence. Answer in JSON with “score” and “reason”."
+        ),
+        (_("The request:"), _("The answer:")),
+    )
+    drafts.begin(upload.id, WORKBENCH, begun)
+    return redirect(url_for("workbench.screen", upload_id=upload.id), 303)
 
 
 @blueprint.post("/jobs/<int:job_id>/requests/<int:index>/send")

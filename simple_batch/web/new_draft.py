@@ -18,12 +18,6 @@ from .labels import translated
 
 blueprint = Blueprint("new_draft", __name__, url_prefix="/jobs/new/<int:upload_id>/draft")
 
-STEPS = {
-    draft_forms.READING: "reading_options.choose",
-    draft_forms.TEMPLATE: "new_template.edit",
-    draft_forms.OPTIONS: "new_job.preview",
-    draft_forms.WORKBENCH: "workbench.screen",
-}
 _SHOWN = 5  # the rest of a longer list is folded
 
 
@@ -77,16 +71,15 @@ def restore(upload_id: int):
 
 
 def address(upload_id: int, step: str) -> str:
-    """The page of a step; the one that the upload is ready for where it is not known."""
-    return url_for(STEPS.get(step, "new_job.preview"), upload_id=upload_id)
+    """The page to go on with: the choice of an encoding, else the workbench, whatever step was reached."""
+    page = "reading_options.choose" if step == draft_forms.READING else "workbench.screen"
+    return url_for(page, upload_id=upload_id)
 
 
 def first_step(upload_id: int) -> str:
-    """Where an upload begins: the choice of its encoding, the template of a table, or the options."""
-    if not uploads.unread(upload_id).preview:
-        return draft_forms.READING
-    _upload, found = uploads.staged(upload_id)
-    return draft_forms.TEMPLATE if found.columns else draft_forms.OPTIONS
+    """Where an upload begins: the choice of its encoding, or the workbench."""
+    read = uploads.unread(upload_id).preview
+    return draft_forms.WORKBENCH if read else draft_forms.READING
 
 
 def listed() -> dict:
@@ -150,7 +143,7 @@ def begun_again(upload_id: int) -> int:
     upload, _found = uploads.staged(upload_id)
     job = drafts.job_of(upload_id)
     begun = job_options.of(job) if job is not None else None
-    made = drafts.copy(upload, draft_forms.TEMPLATE, begun)
+    made = drafts.copy(upload, draft_forms.WORKBENCH, begun)
     new = _("This is a new draft.")
     flash(f"{launched_sentence(upload)} {new}", "info")
     return made.id
@@ -193,10 +186,4 @@ def _ago(ms: int) -> str:
 
 
 def _step_name(step: str) -> str:
-    names = {
-        draft_forms.READING: _("Encoding"),
-        draft_forms.TEMPLATE: _("Template"),
-        draft_forms.OPTIONS: _("Model and limits"),
-        draft_forms.WORKBENCH: _("Workbench"),
-    }
-    return names.get(step, "")
+    return _("Encoding") if step == draft_forms.READING else _("Workbench")

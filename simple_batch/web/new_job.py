@@ -9,7 +9,6 @@ from flask_babel import gettext as _
 
 from ..auth.guard import must_see, sees_upload
 from ..core import content, context
-from ..core.domain import EMBEDDINGS
 from ..core.errors import (
     ConfigurationError,
     InvalidInput,
@@ -21,8 +20,6 @@ from ..core.home import resource
 from ..core.request_input import with_large_field
 from ..intake import Reading, Template
 from ..services import (
-    batch_offers,
-    batch_service,
     configs,
     drafts,
     job_clones,
@@ -37,9 +34,9 @@ from ..services import (
 )
 from ..services import estimate as estimates
 from ..services.template_advice import order_advice
-from . import draft_forms, images, new_draft, new_template
+from . import draft_forms, images, launch_options, new_draft, new_template
 from .downloads import attached
-from .draft_forms import OPTIONS
+from .draft_forms import OPTIONS, READING
 from .form_keys import once
 from .forms import LaunchForm, UploadForm, blame
 from .labels import translated, webhook_place
@@ -69,17 +66,12 @@ def start():
 
 
 def _goes_on(upload_id: int, step: str):
-    """The page to go on with: the step, or the workbench where that was asked for (``?workbench=1``), with
-    a version of a saved template (``?template=<id>&template_version=<n>``)."""
-    if "workbench" not in request.args or step == draft_forms.READING:
-        return redirect(new_draft.address(upload_id, step), 303)
+    """The page to go on with: the workbench, with a version of a saved template
+    (``?template=<id>&template_version=<n>``), or the choice of an encoding before."""
     chosen = _chosen_template()
-    upload, found = uploads.staged(upload_id)
-    if chosen is not None and found.columns:
-        text, version = chosen
-        form = TemplateForm.of(text, found.columns, version)
-        draft_forms.save_filled(upload.id, draft_forms.TEMPLATE, form)
-    return redirect(url_for("workbench.screen", upload_id=upload_id), 303)
+    if chosen is not None and step != READING:
+        new_template.begin_with(upload_id, *chosen)
+    return redirect(new_draft.address(upload_id, step), 303)
 
 
 def _chosen_template() -> tuple[Template, int] | None:
@@ -145,7 +137,9 @@ def first_form(staged, found, clone: int | None) -> LaunchForm:
         return LaunchForm.of(_copied(jobs.clone_fields(clone)[0]))
     name = Path(staged.filename).stem.split(".")[0]
     retries = context.settings().DEFAULT_MAX_RETRIES
-    asked = {"name": name, "max_retries": retries, "ask_once": found.duplicates > 0}
+    unknown = bool(found.columns) and not staged.template  # the template makes them
+    ask_once = unknown or found.duplicates > 0
+    asked = {"name": name, "max_retries": retries, "ask_once": ask_once}
     form = LaunchForm(formdata=None, data=asked)
     form.config.data = None
     return form
@@ -183,9 +177,7 @@ def save_recipe(upload_id: int):
         return _preview_page(form, staged, found), 409
     if valid:
         try:
-            new = form.chosen()
-            new.template, new.reading = uploads.template_of(staged), readings.of(staged)
-            return attached(recipes.dump(new), f"{form.name.data or 'job'}.recipe.json")
+            return recipe_file(form.chosen(), staged, form.name.data)
         except InvalidInput as error:
             blame(form, error)
     return _preview_page(form, staged, found), 400
@@ -196,20 +188,12 @@ def load_recipe(upload_id: int):
     """The form, filled in from a recipe; the data is read as it says, a table through its template."""
     upload_id = new_draft.begun_again(upload_id)
     staged, found = uploads.staged(upload_id)
-    file = request.files.get("recipe")
-    data = file.stream.read(recipes.MAX_BYTES + 1) if file is not None else b""
     try:
-        new = recipes.load(data)
+        new = given_recipe()
     except InvalidInput as error:
         flash(translated(error), "danger")
         return redirect(url_for("new_job.preview", upload_id=upload_id), 303)
-    wanted = readings.changed_by(staged, found, new.reading)
-    if wanted is not None:
-        try:
-            uploads.read_as(upload_id, wanted)
-        except UploadRejected as error:
-            flash(translated(error), "warning")
-        staged, found = uploads.staged(upload_id)
+    staged, found = read_as_recipe(staged, found, new)
     if found.columns and new.template is not None:
         try:
             uploads.apply_template(upload_id, new.template)
@@ -219,6 +203,31 @@ def load_recipe(upload_id: int):
             return new_template.page(form, staged, found), 400
     drafts.begin(upload_id, new_draft.first_step(upload_id), new)
     return _preview_page(offered(LaunchForm.of(new)), *_ready(upload_id))
+
+
+def given_recipe() -> job_options.JobOptions:
+    """The settings file in the form. Raises InvalidInput."""
+    file = request.files.get("recipe")
+    return recipes.load(file.stream.read(recipes.MAX_BYTES + 1) if file is not None else b"")
+
+
+def read_as_recipe(staged, found, new: job_options.JobOptions):
+    """Read an upload as a settings file says, where that is another way; the upload and its preview then."""
+    wanted = readings.changed_by(staged, found, new.reading)
+    if wanted is None:
+        return staged, found
+    try:
+        uploads.read_as(staged.id, wanted)
+    except UploadRejected as error:
+        flash(translated(error), "warning")
+    return uploads.staged(staged.id)
+
+
+def recipe_file(new: job_options.JobOptions, staged, name: str | None):
+    """Options as a settings file to download. Raises InvalidInput."""
+    new.template = new.template or uploads.template_of(staged)
+    new.reading = readings.of(staged)
+    return attached(recipes.dump(new), f"{name or 'job'}.recipe.json")
 
 
 @blueprint.post("/<int:upload_id>/try")
@@ -367,40 +376,28 @@ def _start_page(form, error: UploadRejected | None = None):
 
 def _preview_page(form, staged, found, tried=()):
     first = [_previewed(item) for item in content.with_breaks(found.first, 1)]
-    config = _chosen_config(form)
+    config = launch_options.config_of(form)
     estimate = None
     if config is not None:
-        new = job_options.JobOptions(config=config.id) if form.errors else form.chosen()
+        new = launch_options.options_of(form, config)
         estimate = estimates.estimate(staged, found, config, new, tried)
     urls = {item.url for item in found.first}
-    no_batches = batch_offers.why_not(config, urls) if config is not None else None
     return render_template(
         "jobs/preview.html",
-        no_batches=no_batches,
-        services=[] if config is None or no_batches else _services(config, form, found, estimate),
-        service_words={str(it.value): it.label for it in form.service.choices},
+        **launch_options.shown(form, config, urls, found.good, estimate),
         **images.of_upload(staged, [message for item in first for message in item["messages"]]),
         form=form,
         upload=staged,
         draft_version=draft_forms.version(staged.id, OPTIONS),
         preview=found,
         first=first,
-        embeds=any(item.url == EMBEDDINGS for item in found.first),
-        usual_inputs=context.settings().EMBEDDINGS_PER_CALL,
-        estimate=estimate,
         warnings=_warnings(staged, found),
         advice=_advice(staged, found, config),
         template_url=url_for("new_template.edit", upload_id=staged.id),
-        chosen=config,
         tried=[_shown(row, config) for row in tried],
         rows_to_try=min(_rows_to_try(), found.good),
         max_rows_to_try=min(estimates.MAX_ROWS, found.good),
     )
-
-
-def _services(config, form, found, estimate):
-    new = job_options.JobOptions(config=config.id) if form.errors else form.chosen()
-    return batch_service.choices(config, new, found.good, estimate)
 
 
 def _warnings(staged, found):
@@ -432,15 +429,6 @@ def _rows_to_try() -> int:
     except InvalidInput:
         asked = estimates.ROWS
     return max(1, min(asked, estimates.MAX_ROWS))
-
-
-def _chosen_config(form):
-    """The config that the form names, else the first; None without configs."""
-    if not form.config.choices:
-        return None
-    known = {value for value, _label in form.config.choices}
-    wanted = form.config.data
-    return configs.get(wanted if wanted in known else form.config.choices[0][0])
 
 
 def _shown(row, config) -> dict:

@@ -90,6 +90,14 @@ def beginning(staged, found) -> tuple[Template, int | None]:
     return uploads.template_of(staged) or _guess(found, staged.images), staged.template_version_id
 
 
+def begin_with(upload_id: int, template: Template, version_id: int | None = None) -> None:
+    """Put a template into the draft of a table. Raises Launched, NotFound, InvalidInput."""
+    upload, found = uploads.staged(upload_id)
+    if found.columns:
+        form = TemplateForm.of(template, found.columns, version_id)
+        draft_forms.save_filled(upload.id, TEMPLATE, form)
+
+
 @blueprint.post("")
 def save(upload_id: int):
     """Go on with the template. ``show``, and htmx, only ask for one row's example."""
@@ -252,7 +260,7 @@ def page(form: TemplateForm, staged, found, number: int = 1, error: UploadReject
         rows=rows,
         number=number,
         example=example,
-        warnings=_warnings(form, found),
+        warnings=warnings_of(form, found),
         advice=_advice(form, staged, found),
         **pictures.of_upload(staged, example.get("messages", ())),
         clone=request.args.get("clone", type=int),
@@ -291,7 +299,7 @@ def _guess(found, images: int) -> Template:
     )
 
 
-def _warnings(form: TemplateForm, found) -> list[intake.Finding]:
+def warnings_of(form: TemplateForm, found) -> list[intake.Finding]:
     """What in the template looks like a mistake."""
     if any(field.errors for field in form):
         return []

@@ -40,7 +40,7 @@ def read(upload_id: int):
             staged, found = uploads.staged(upload_id)
             return new_template.page(form.offering(found.columns), staged, found), 409
     try:
-        uploads.read_as(upload_id, _asked(readings.of(upload)))
+        uploads.read_as(upload_id, asked(readings.of(upload)))
     except (InvalidInput, UploadRejected) as error:
         if not upload.preview or "encoding" in request.form:
             return _page(upload, error), 400
@@ -50,7 +50,7 @@ def read(upload_id: int):
     return redirect(new_draft.address(upload_id, step), 303)
 
 
-def _asked(reading: intake.Reading) -> intake.Reading:
+def asked(reading: intake.Reading) -> intake.Reading:
     """The reading with what the form changes."""
     encoding = request.form.get("other") or request.form.get("encoding")
     if encoding:

@@ -13,12 +13,20 @@ from ..core.errors import Conflict, InvalidInput, UploadRejected
 from ..core.request_input import with_large_field
 from ..services import drafts, job_creation, prompt_versions, templates, trials, uploads
 from ..services.drafts import DraftConflict, Launched
-from . import draft_forms, images, new_draft, workbench_forms, workbench_grid
+from ..services.template_advice import order_advice
+from . import (
+    draft_forms,
+    images,
+    launch_options,
+    new_draft,
+    new_template,
+    workbench_forms,
+    workbench_grid,
+)
 from .draft_forms import OPTIONS, TEMPLATE, WORKBENCH
 from .form_keys import once
 from .forms import blame
 from .labels import translated
-from .new_template import saved_message
 from .word_diff import pieces
 from .workbench_forms import PARTS, Screen
 
@@ -33,7 +41,7 @@ def _led():
     return None if request.endpoint in _BEHIND else new_draft.led()
 
 
-def _with_kept_form(view: Callable[[Screen], Any]) -> Callable[..., Any]:
+def with_kept_form(view: Callable[[Screen], Any]) -> Callable[..., Any]:
     """The view gets the posted form, when the draft has it; else the answer says why it could not be kept."""
 
     @wraps(view)
@@ -47,7 +55,7 @@ def _with_kept_form(view: Callable[[Screen], Any]) -> Callable[..., Any]:
 @blueprint.get("")
 def screen(upload_id: int):
     """The screen, with what the draft says."""
-    return _page(workbench_forms.saved(*uploads.staged(upload_id)))
+    return page(workbench_forms.saved(*uploads.staged(upload_id)))
 
 
 @blueprint.post("/open")
@@ -59,7 +67,7 @@ def enter(upload_id: int):
         form = draft_forms.FORMS[part]()
         if not draft_forms.kept(upload.id, part, form):
             flash(" ".join(map(str, form.form_errors)), "warning")
-    return redirect(_here(upload_id), 303)
+    return redirect(here(upload_id), 303)
 
 
 @blueprint.post("/draft")
@@ -86,10 +94,14 @@ def preview(upload_id: int):
 @blueprint.post("/estimate")
 @with_large_field
 def estimate(upload_id: int):
-    """The figures on top for what stands in the form now."""
+    """The figures on top, the ways to send and the tokens for what stands in the form now."""
     shown = _posted(upload_id)
     return render_template(
-        "workbench/figures.html", upload=shown.upload, overall=workbench_grid.overall(shown)
+        "workbench/estimate.html",
+        upload=shown.upload,
+        preview=shown.found,
+        options=shown.options,
+        **_outlook(shown),
     )
 
 
@@ -98,12 +110,12 @@ def estimate(upload_id: int):
 def apply(upload_id: int):
     """Keep the form and show what it says: what a page without scripts does on each change."""
     shown = _posted(upload_id)
-    return _kept(shown) or redirect(_here(upload_id), 303)
+    return _kept(shown) or redirect(here(upload_id), 303)
 
 
 @blueprint.post("/run")
 @with_large_field
-@_with_kept_form
+@with_kept_form
 def run(shown: Screen):
     """Send the cells that changed; with ``again`` all of them. Answers with JSON where that is accepted."""
     number, sentence, status = _started(shown)
@@ -112,10 +124,10 @@ def run(shown: Screen):
         found["draft_version"] = workbench_forms.version(_upload(shown.upload.id))
         return jsonify(found), status
     if status != 200:
-        return _page(shown, sentence), status
+        return page(shown, sentence), status
     if sentence:
         flash(sentence, "info")
-    return redirect(_here(shown.upload.id), 303)
+    return redirect(here(shown.upload.id), 303)
 
 
 def _started(shown: Screen) -> tuple[int | None, str, int]:
@@ -144,21 +156,23 @@ def stop(upload_id: int):
     stopped = prompt_versions.stop(_upload(upload_id).id)
     if "application/json" in request.headers.get("Accept", ""):
         return jsonify(stopped=stopped)
-    return redirect(_here(upload_id), 303)
+    return redirect(here(upload_id), 303)
 
 
 @blueprint.post("/launch")
 @with_large_field
 @once
-@_with_kept_form
+@with_kept_form
 def launch(shown: Screen):
     """Make the job of all rows."""
     if not shown.valid:
-        return _page(shown), 400
+        return _refused(shown)
     error = _applied(shown)
     if error:
-        return _page(shown, error), 400
+        return page(shown, error), 400
     new = shown.chosen()
+    found = uploads.staged(shown.upload.id)[1]  # as the template makes it
+    new.ask_once = new.ask_once and (found.duplicates > 0 or not found.duplicates_exact)
     new.hold = "hold" in request.form
     new.skip_faulty = "skip_faulty" in request.form
     try:
@@ -166,20 +180,29 @@ def launch(shown: Screen):
     except InvalidInput as wrong:
         shown = _posted(shown.upload.id)  # what the template makes of the table is known now
         shown.blame(wrong)
-        return _page(shown), 400
+        return _refused(shown)
     return redirect(url_for("job_pages.overview", job_id=job.id), 303)
+
+
+# a program that posts the choices to where an upload has redirected it
+blueprint.add_url_rule("", "launch_here", launch, methods=["POST"])
+
+
+def _refused(shown: Screen):
+    """The screen with all that is wrong on top: the fields may be far below, or folded."""
+    return page(shown, "\n".join(shown.errors)), 400
 
 
 @blueprint.post("/options")
 @with_large_field
-@_with_kept_form
+@with_kept_form
 def options(shown: Screen):
     """Keep the form, and go on where all options are."""
     if shown.template is not None and any(field.errors for field in shown.template):
-        return _page(shown), 400
+        return page(shown), 400
     error = _applied(shown)
     if error:
-        return _page(shown, error), 400
+        return page(shown, error), 400
     drafts.reached(shown.upload.id, OPTIONS)
     return redirect(url_for("new_job.preview", upload_id=shown.upload.id), 303)
 
@@ -187,21 +210,23 @@ def options(shown: Screen):
 @blueprint.post("/save-as")
 @with_large_field
 @once
-@_with_kept_form
+@with_kept_form
 def save_as(shown: Screen):
     """Keep the prompt as a saved template, or as the next version of one."""
     form = shown.template
     if form is None or any(field.errors for field in form):
-        return _page(shown), 400
+        return page(shown), 400
     sheet = "" if shown.found.sheet in shown.found.sheets[:1] else shown.found.sheet
-    name = request.form.get("template_name", "")
+    name, note = (request.form.get(f"template_{field}", "") for field in ("name", "note"))
     try:
-        version, is_new = templates.save(name, form.chosen(sheet), columns=shown.found.columns)
+        texts = form.chosen(sheet)
+        version, is_new = templates.save(name, texts, note, columns=shown.found.columns)
     except InvalidInput as error:
         blame(form, InvalidInput(error.text))
-        return _page(shown), 400
-    flash(saved_message(version, is_new), "success" if is_new else "info")
-    return redirect(_here(shown.upload.id), 303)
+        return page(shown), 400
+    new_template.begin_with(shown.upload.id, texts, version.id)
+    flash(new_template.saved_message(version, is_new), "success" if is_new else "info")
+    return redirect(here(shown.upload.id), 303)
 
 
 @blueprint.post("/restore")
@@ -219,9 +244,9 @@ def restore(upload_id: int):
         drafts.save_parts(upload_id, values, WORKBENCH)
     except Launched:
         flash(new_draft.launched_sentence(upload), "warning")
-        return redirect(_here(upload_id), 303)
+        return redirect(here(upload_id), 303)
     flash(_("Version %(n)s is back in the editor.", n=version.number), "success")
-    return redirect(_here(upload_id), 303)
+    return redirect(here(upload_id), 303)
 
 
 @blueprint.get("/compare")
@@ -263,7 +288,7 @@ def _changes(a: prompt_versions.Version, b: prompt_versions.Version) -> list[dic
 # --- the page ---------------------------------------------------------------------------------
 
 
-def _here(upload_id: int) -> str:
+def here(upload_id: int) -> str:
     return url_for("workbench.screen", upload_id=upload_id)
 
 
@@ -291,7 +316,7 @@ def _kept(shown: Screen):
         return None
     if "application/json" in request.headers.get("Accept", ""):
         return jsonify(message=error), 409
-    return _page(shown, error), 409
+    return page(shown, error), 409
 
 
 def _applied(shown: Screen) -> str:
@@ -316,6 +341,7 @@ def _grid(shown: Screen) -> dict:
         "grid": grid,
         "upload": shown.upload,
         "screen": shown,
+        **_findings(shown),
         "run_label": ngettext("Run (%(num)s call)", "Run (%(num)s calls)", grid.unsent)
         if grid.unsent
         else _("Run"),
@@ -323,18 +349,41 @@ def _grid(shown: Screen) -> dict:
     }
 
 
-def _page(shown: Screen, error: str = ""):
+def _findings(shown: Screen) -> dict:
+    """What in the template looks like a mistake, and what another order of its texts would save."""
+    form, found = shown.template, shown.found
+    if form is None or any(field.errors for field in form):
+        return {}
+    config = launch_options.config_of(shown.options)
+    rows = found.good + found.fault_count
+    advice = order_advice(form.chosen(found.sheet), found.columns, rows, config)
+    return {"warnings": new_template.warnings_of(form, found), "advice": advice}
+
+
+def _outlook(shown: Screen) -> dict:
+    """The figures of all rows, and the ways to send them on the connection of the job."""
+    overall = workbench_grid.overall(shown)
+    estimate = overall.outlooks[0].estimate if overall.outlooks else None
+    config = launch_options.config_of(shown.options)
+    requests = overall.rows - overall.invalid
+    ways = launch_options.shown(shown.options, config, shown.urls, requests, estimate)
+    return {"overall": overall, **ways}
+
+
+def page(shown: Screen, error: str = ""):
+    """The screen, with why something was refused."""
     upload = shown.upload
     return render_template(
         "workbench/screen.html",
         error=error,
         found=shown.found,
+        preview=shown.found,
         form=shown.template,
         options=shown.options,
         sample=shown.sample,
         draft_version=workbench_forms.version(_upload(upload.id)),
         versions=prompt_versions.listed(upload.id),
-        overall=workbench_grid.overall(shown),
+        **_outlook(shown),
         saved=templates.listed() if shown.template is not None else [],
         begun_with=templates.version_by_id(shown.template.origin.data) if shown.template else None,
         parts=PARTS,

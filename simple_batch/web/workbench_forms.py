@@ -5,6 +5,7 @@ stay as they are."""
 from typing import cast
 
 from flask import request
+from wtforms import BooleanField, SelectMultipleField
 
 from ..core.errors import InvalidInput
 from ..intake import Preview, Template
@@ -21,9 +22,6 @@ from .template_forms import TemplateForm
 
 PARTS = (TEMPLATE, OPTIONS, WORKBENCH)
 _OF_SAVING = ("name", "note")  # fields of a template that the workbench does not show
-# of the options; those of the groups “how” and “schema” are shown too
-_MAIN = {"config", "name", "concurrency", "max_retries", "spend_cap", "model", "temperature"}
-_MAIN |= {"max_tokens", "schema"}
 
 
 class Screen:
@@ -57,13 +55,14 @@ class Screen:
 
     @property
     def errors(self) -> list[str]:
-        """What is wrong in the forms, each with the name of its field."""
-        return [
+        """What is wrong in the forms, each with the name of its field, where it is about one."""
+        found = [
             f"{field.label.text}: {error}"
             for form in self.forms
             for field in form
             for error in field.errors
         ]
+        return [*found, *(str(error) for form in self.forms for error in form.form_errors)]
 
     def blame(self, error: InvalidInput) -> None:
         """Show a refusal at its field."""
@@ -73,14 +72,23 @@ class Screen:
         blame(form, error)
         self.valid = False
 
+    @property
+    def urls(self) -> set[str]:
+        """Where the first requests go."""
+        if self.template is not None:
+            return {self.template.url.data or ""}
+        return {item.url for item in self.found.first}
+
     def text(self) -> Template | None:
         """The template. Call it once its form is valid."""
         return None if self.template is None else self.template.chosen(self.found.sheet)
 
     def chosen(self) -> JobOptions:
-        """The options. Call it once their form is valid."""
+        """The options, with the template where that is valid. Call it once their form is valid."""
         new = self.options.chosen()
-        new.template = self.text()
+        form = self.template
+        if form is not None and not any(field.errors for field in form):
+            new.template = self.text()
         return new
 
     def others(self) -> list[ApiConfig]:
@@ -112,16 +120,25 @@ def posted(upload: Upload, found: Preview) -> Screen:
     """The same with what the present request sends."""
     kept = _kept(upload, found)
     template = _typed(TEMPLATE, kept, [name for name in kept[TEMPLATE] if name in _OF_SAVING])
-    shown = {*_MAIN, *(one.name for group in ("how", "schema") for one in _group(group))}
-    options = _typed(OPTIONS, kept, [name for name in kept[OPTIONS] if name not in shown])
+    form = LaunchForm(formdata=None)
+    options = _typed(OPTIONS, kept, [name for name in kept[OPTIONS] if _stays(form, name)])
     sample = _typed(WORKBENCH, kept, [])
     if request.form.get("use", "").isdecimal():
         _use(request.form["use"], options, sample)
     return Screen(upload, found, {TEMPLATE: template, OPTIONS: options, WORKBENCH: sample})
 
 
-def _group(group: str) -> list:
-    return [field for field, _width in LaunchForm(formdata=None).in_group(group)]
+def _stays(form: LaunchForm, name: str) -> bool:
+    """Whether an option that a form does not send is as it was: a box that is not checked, and the service
+    where a connection has one only, are not sent."""
+    sent = name in form and name != "service"
+    return sent and not isinstance(form[name], BooleanField | SelectMultipleField)
+
+
+def is_guess(shown: Screen) -> bool:
+    """Whether the template is what the workbench began with, untouched."""
+    values, begun = shown.values[TEMPLATE], _template(shown.upload, shown.found)
+    return all(values[name] == begun.get(name) for name in values)
 
 
 def _typed(part: str, kept: prompt_versions.Texts, as_kept: list[str]) -> drafts.Values:
@@ -147,7 +164,7 @@ def _kept(upload: Upload, found: Preview) -> dict[str, drafts.Values]:
     values: dict[str, drafts.Values] = {}
     for part, begun in ((TEMPLATE, _template), (OPTIONS, _options), (WORKBENCH, _sample)):
         known = draft.values(part)
-        values[part] = known if known is not None else begun(upload, found)
+        values[part] = known or begun(upload, found)
     return values
 
 

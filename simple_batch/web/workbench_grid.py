@@ -8,7 +8,7 @@ import msgspec
 from ..core import content
 from ..core.domain import Fault, Request, Service
 from ..core.errors import InvalidInput, SimpleBatchError, UploadRejected
-from ..services import batch_service, prompt_versions, sample_rows, trials
+from ..services import batch_offers, batch_service, prompt_versions, sample_rows, trials
 from ..services import estimate as estimates
 from ..services.estimate import Estimate
 from ..services.trials import Answer, Plan, Way
@@ -83,7 +83,7 @@ def grid_of(screen: Screen) -> Grid:
     return Grid(
         shown,
         planned.ways,
-        screen.errors + [str(e) for form in screen.forms for e in form.form_errors],
+        screen.errors,
         len(trials.unsent(planned, known)),
         running,
         newest,
@@ -234,7 +234,7 @@ def _overall(screen: Screen, rows: int) -> Overall:
 
 def _outlook(way: Way, rows: int, estimate: Estimate, tried: list[trials.Tried]) -> Outlook:
     new = way.options
-    if Service(new.service) is not Service.NOW:
+    if Service(new.service) is not Service.NOW and not batch_offers.why_not(way.config):
         choices = batch_service.choices(way.config, new, rows, estimate)
         chosen = next(one for one in choices if one.service is Service(new.service))
         cost = msgspec.structs.replace(estimate, cost=chosen.cost)

@@ -73,12 +73,12 @@ window.SimpleBatchPointer = (() => {
   });
 })();
 
-// A choice made before the scripts were there, or restored by the browser, is asked for now. Reading only.
+// A choice made before the scripts were there, or restored by the browser, is asked for now.
 addEventListener("load", () => {
   const first = (list) => Math.max(0, [...list.options].findIndex((option) => option.defaultSelected));
   const changed = (field) => (field.options ? field.selectedIndex !== first(field) : field.value !== field.defaultValue);
   const event = (field) => new Event(field.options ? "change" : "input", { bubbles: true });
-  for (const part of document.querySelectorAll("[hx-get][hx-trigger*=change]")) {
+  for (const part of document.querySelectorAll("[hx-get][hx-trigger*=change], #workbench-form")) {
     const field = [...(part.elements || [part])].find((one) => one.matches("select, [type=search]") && changed(one));
     if (field) field.dispatchEvent(event(field));
   }

@@ -17,13 +17,14 @@
   };
   const post = (url, more = {}, headers = {}) => {
     const body = new FormData(form);
+    for (const [name, value] of [...body]) if (value instanceof File) body.delete(name); // sent by their own buttons
     for (const [name, value] of Object.entries(more)) body.append(name, value);
     return fetch(url, { method: "POST", body, headers });
   };
   const parsed = (html) => new DOMParser().parseFromString(html, "text/html").body.firstElementChild;
 
   // --- the grid ---
-  const PARTS = "#tries-errors, #run-state, [id^=prompt-], [id^=cell-]";
+  const PARTS = "#tries-errors, #tries-notes, #run-state, [id^=prompt-], [id^=cell-]";
   const seen = new Map(); // the parts as the server sent them: what a user has opened in them is no difference
   const note = (root) => { for (const part of root.querySelectorAll(PARTS)) seen.set(part.id, part.outerHTML); };
   note(document);
@@ -84,11 +85,38 @@
   const label = () => { document.getElementById("launch").textContent = document.getElementById("figures").dataset.launch; };
 
   let estimated = null;
+  let asked = 0;
   async function estimate() {
+    const mine = ++asked;
     const answer = await post(form.dataset.estimate).catch(() => null);
     if (!answer || !answer.ok) return;
-    document.getElementById("figures").replaceWith(parsed(await answer.text()));
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (mine !== asked) return; // a newer one is under way
+    for (const id of ["figures", "estimate-part"]) document.getElementById(id).replaceWith(page.getElementById(id));
     label();
+    takeServices(page);
+  }
+  // The ways to send: all of them where another connection has others, with what was picked and typed meanwhile;
+  // else only what they cost and take.
+  function takeServices(page) {
+    const old = document.getElementById("service-part");
+    const fresh = page.getElementById("service-part");
+    if (!old || !fresh) return;
+    if (old.dataset.of === fresh.dataset.of) {
+      for (const part of fresh.querySelectorAll("[id^=service-figures-]")) document.getElementById(part.id)?.replaceWith(part);
+      return;
+    }
+    const former = new Map([...form.querySelectorAll("#service-part :is(input, select), #deadline-part input")].map((one) => [one.id, one]));
+    for (const part of [fresh, page.getElementById("deadline-part")]) {
+      for (const field of part.querySelectorAll("input, select")) {
+        const before = former.get(field.id);
+        if (!before) continue;
+        if (["radio", "checkbox"].includes(field.type)) field.checked = before.checked;
+        else field.value = before.value;
+      }
+      const place = document.getElementById(part.id);
+      window.SimpleBatchFocus.keep(place.parentElement, () => place.replaceWith(part));
+    }
   }
   const estimateLater = () => { clearTimeout(estimated); estimated = setTimeout(estimate, ESTIMATE_MS); };
 
@@ -97,7 +125,7 @@
     const answer = await fetch(form.dataset.page).catch(() => null);
     if (!answer || !answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const id of ["versions", "figures"]) {
+    for (const id of ["versions", "figures", "estimate-part"]) {
       const part = page.getElementById(id);
       const old = document.getElementById(id);
       if (part && old) window.SimpleBatchFocus.keep(old.parentElement, () => old.replaceWith(part));
@@ -128,6 +156,13 @@
     if (button === stop) post(form.dataset.stop, {}, { Accept: "application/json" }).then(show, () => say(form.dataset.failed));
     else start(button.name === "again");
   });
+  // Enter in the name of a template presses the button beside it
+  form.addEventListener("keydown", (event) => {
+    const own = event.key === "Enter" && event.target.matches("input") && event.target.closest("#save-as, #saved-templates");
+    if (!own || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    own.querySelector("button").click();
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
     event.preventDefault();
@@ -138,12 +173,15 @@
   const modes = () => {
     for (const part of form.querySelectorAll("[data-modes]"))
       part.hidden = !part.dataset.modes.split(" ").includes(form.elements.mode.value);
+    const url = form.elements.url;
+    if (url) document.getElementById("inputs-part").hidden = !url.value.endsWith("/embeddings");
   };
   const changed = ({ target, type }) => {
     modes();
     // other rows may have to be looked for in the whole file: once they are written
     if (type === "input" && ["count", "random_seed", "rows"].includes(target.name)) return;
-    if (["name", "template_name", "skip_faulty"].includes(target.name)) return;
+    if (["name", "tags", "template_name", "template_note", "skip_faulty", "saved", "version", "sheet"].includes(target.name)) return;
+    if (target.type === "file") return;
     later(WAIT_MS);
     estimateLater();
   };

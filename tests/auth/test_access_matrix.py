@@ -59,7 +59,7 @@ CHANGING = {
     "Batch API": "K K . K K K K . F . F .",
 }
 # what a shared job adds for another operator: endpoints for which view is enough, and those for the owner alone
-SHARED_ENOUGH = {"job_actions.new_job_of"}
+SHARED_ENOUGH = {"job_actions.new_job_of", "job_actions.columns_of"}
 OWNERS = {"job_actions.delete", "job_actions.share"}
 STATUS = {".": 200, "L": 401, "F": 403, "M": 404, "K": 401}
 OTHERS = ("operator", "run all of another operator")
@@ -90,7 +90,8 @@ ENDPOINTS = {
     ),
     "form of a job": (
         "job_settings.index job_settings.save job_actions.change job_actions.delete "
-        "job_actions.share job_tags.save job_actions.new_job_of job_actions.retry job_actions.send_again "
+        "job_actions.share job_tags.save job_actions.new_job_of job_actions.columns_of job_actions.retry "
+        "job_actions.send_again "
         "job_actions.sent job_results.save_view job_results.change_view "
         "job_ratings.rate job_ratings.rate_all job_ratings.set_up"
     ),
@@ -107,7 +108,8 @@ ENDPOINTS = {
         "new_draft.save_options new_draft.restore reading_options.choose reading_options.read "
         "workbench.screen workbench.enter workbench.save workbench.preview workbench.estimate workbench.apply "
         "workbench.run workbench.stop workbench.launch workbench.options workbench.save_as workbench.restore "
-        "workbench.compare"
+        "workbench.compare workbench_data.read workbench_data.choose_sheet workbench_data.add_images "
+        "workbench.launch_here workbench_data.take workbench_data.correct workbench_data.save_recipe workbench_data.load_recipe"
     ),
     "administration": (
         "users.index users.create users.change audit.index storage.index storage.clean storage.set_rules configs.new "

@@ -77,13 +77,15 @@ def test_the_creator_owns_a_job(app, people, made, log_in):
     otto, olga = log_in("otto"), log_in("olga")
     given = {"file": (io.BytesIO(TABLE), "t.csv")}
     step = post(otto, "/jobs/new", **given).headers["Location"]
-    assert step.endswith("/template")
-    for path in (step, step.removesuffix("/template")):
+    upload = step.removesuffix("/workbench")
+    for path in (step, upload, f"{upload}/template"):
         assert otto.get(path, follow_redirects=True).status_code == 200
         assert olga.get(path).status_code == 404
-    assert post(olga, step.removesuffix("/template") + "/discard").status_code == 404
+    assert post(olga, f"{upload}/discard").status_code == 404
     upload = post(otto, "/jobs/new", pasted=LINE).headers["Location"]
-    launched = post(otto, upload, config="1", name="mine", max_retries="1", hold="1")
+    launched = post(
+        otto, upload.removesuffix("/workbench"), config="1", name="mine", max_retries="1", hold="1"
+    )
     job_id = int(launched.headers["Location"].rsplit("/", 1)[1])
     with connected():
         assert jobs.get(job_id).user.name == "otto"

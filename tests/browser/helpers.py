@@ -36,7 +36,7 @@ def launch(page, t, path, name: str = "n", **fields: str) -> None:
     page.get_by_label(t("Name"), exact=True).fill(name)
     for field, value in fields.items():
         page.locator(f"#{field}").fill(value)
-    page.locator("#launch-form .btn-primary").click()
+    page.locator("#launch").click()
     page.wait_for_url("**/jobs/*")
 
 

@@ -67,14 +67,14 @@ def picked_while_an_answer_is_under_way(page, connection, batch) -> None:
     connection.select_option(label=MAIN)
     expect(page.locator(BATCH)).to_have_count(1)
     held: list = []
-    page.route("**/jobs/new/*?*", lambda route: held.append(route))
+    page.route("**/workbench/estimate", lambda route: held.append(route))
     connection.select_option(label=MAIN)
     while not held:
         page.wait_for_timeout(20)
     batch.check()
-    with page.expect_response("**/jobs/new/*?*"):
+    with page.expect_response("**/workbench/estimate"):
         held[0].continue_()
-    page.unroute("**/jobs/new/*?*")
+    page.unroute("**/workbench/estimate")
 
 
 @both_languages

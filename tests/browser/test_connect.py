@@ -38,7 +38,7 @@ def test_the_first_answer_takes_five_clicks_and_two_fields(page, t):
         expect(page.locator("#connect-result")).to_contain_text("✓")
         expect(page.locator("#connect-result")).to_contain_text("model-a")
         user.click(page.get_by_role("button", name=t("Try an example")))
-        user.click(page.locator("#launch-form .btn-primary"))
+        user.click(page.locator("#launch"))
         expect_status(page, "completed")
         assert len(emulator.bodies) > 1
     assert (user.clicks, user.fields) == (5, 2)

@@ -20,7 +20,7 @@ def upload(page, t, path) -> None:
     page.goto("/jobs/new")
     page.locator("#file").set_input_files(path)
     page.get_by_role("button", name=t("Continue")).click()
-    page.wait_for_url("**/template")
+    page.wait_for_url("**/workbench")
 
 
 def saved(page):
@@ -55,11 +55,9 @@ def test_back_and_the_history_after_a_launch(page, t, table):
     add_config(page, t, "http://127.0.0.1:9/v1")
     upload(page, t, table)
     page.locator("#system").fill("Be brief.")
-    page.get_by_role("button", name=t("Continue")).click()
-    page.wait_for_url("**/jobs/new/1")
     page.locator("#name").fill("mine")
-    page.get_by_role("button", name=t("‹ Back")).click()
-    page.wait_for_url("**/template")
+    expect(saved(page)).to_be_visible()
+    page.goto("/jobs/new/1/template")  # the steps have the same draft
     expect(page.locator("#system")).to_have_value("Be brief.")
     page.get_by_role("button", name=t("Continue")).click()
     page.wait_for_url("**/jobs/new/1")
@@ -67,9 +65,9 @@ def test_back_and_the_history_after_a_launch(page, t, table):
     page.goto("/jobs/new/1?config=1")  # an address that chooses something
     page.locator("#name").fill("mine, too")
     page.wait_for_url("**/jobs/new/1")
-    page.reload()
+    page.get_by_role("button", name=t("Open in the workbench")).click()
     expect(page.locator("#name")).to_have_value("mine, too")
-    page.get_by_role("button", name=t("Don't start yet")).click()
+    page.get_by_role("button", name=t("Launch, but don't start yet")).click()
     page.wait_for_url("**/jobs/1")
     page.go_back()
     expect(page.get_by_role("link", name=t("Open the job"))).to_be_visible()
@@ -90,10 +88,10 @@ def test_two_tabs_and_an_answer_that_does_not_come(page, t, table):
     expect(saved(other)).to_be_visible()
     other.reload()
     expect(other.locator("#system")).to_have_value("second")
-    other.route("**/draft/template", lambda route: route.abort())
+    other.route("**/workbench/draft", lambda route: route.abort())
     other.locator("#system").fill("third")
     expect(other.locator("#draft-status [data-when=failed]")).to_be_visible()
-    other.unroute("**/draft/template")
+    other.unroute("**/workbench/draft")
     expect(saved(other)).to_be_visible()
     other.reload()
     expect(other.locator("#system")).to_have_value("third")

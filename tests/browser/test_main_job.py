@@ -25,8 +25,8 @@ def test_the_main_job(page, t, questions, tmp_path):
         page.get_by_role("link", name=t("New job")).click()
         page.locator("#file").set_input_files(questions(200))
         page.get_by_role("button", name=t("Continue")).click()
-        many = t.plural("%(num)s request", "%(num)s requests", 200)
-        expect(page.locator("p.lead")).to_contain_text(many)
+        many = t.plural("%(num)s row", "%(num)s rows", 200)
+        expect(page.locator("#figures")).to_contain_text(many)
         page.get_by_label(t("Name"), exact=True).fill("a first job")
         page.get_by_role("button", name=t.launch(200)).click()
 

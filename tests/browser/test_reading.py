@@ -21,7 +21,8 @@ def test_the_grid_stays_in_its_box_and_its_switch_keeps_what_was_typed(page, t, 
     rows = "".join(f"{n},{LONG if n == 3 else 'Why?'}" + ",x" * 20 + "\n" for n in range(40))
     path.write_text(WIDE + rows)
     uploaded(page, t, path)
-    page.wait_for_url("**/template")
+    page.wait_for_url("**/workbench")
+    page.locator("#data summary").first.click()
     assert violations(page) == []
     grid, box = page.locator("#grid"), page.locator(".grid-box")
     expect(grid.locator("tbody tr")).to_have_count(20)
@@ -39,6 +40,7 @@ def test_the_grid_stays_in_its_box_and_its_switch_keeps_what_was_typed(page, t, 
     switch = page.locator("#header-switch")
     expect(switch).to_have_attribute("aria-pressed", "true")
     switch.click()
+    page.locator("#data summary").first.click()
     expect(page.locator("#header-switch")).to_have_attribute("aria-pressed", "false")
     expect(grid.locator("thead th").nth(1)).to_have_text("column_2")
     expect(page.locator("#user")).to_have_value("{{question}} half")
@@ -54,6 +56,6 @@ def test_the_encoding_is_chosen_by_its_text(page, t, tmp_path):
     assert violations(page) == []
     page.get_by_label("서울 부산").check()
     page.get_by_role("button", name=t("Continue")).click()
-    page.wait_for_url("**/template")
+    page.wait_for_url("**/workbench")
     expect(page.locator("#grid")).to_contain_text("부산")
     assert violations(page) == []

@@ -172,7 +172,7 @@ def test_only_rows_near_the_visible_part_are_in_the_table(long_job, page):
     last.get_by_role("checkbox").check()
     expect(page.locator("#selected-count")).to_have_text("2 selected")
     page.locator("#selected-form").get_by_role("button", name="New job").click()
-    expect(page.locator("p.lead")).to_contain_text("2 requests")
+    expect(page.locator("#figures")).to_contain_text("2 rows")
 
 
 @pytest.fixture

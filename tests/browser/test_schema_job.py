@@ -1,4 +1,4 @@
-"""A job with a schema in a real browser: file → form → try → launch → fields of an answer → CSV."""
+"""A job with a schema in a real browser: file → workbench → run → launch → fields of an answer → CSV."""
 
 import csv
 import io
@@ -29,16 +29,16 @@ def test_a_schema_from_its_file_to_the_columns(page, t, questions, tmp_path):
         page.goto("/jobs/new")
         page.locator("#file").set_input_files(questions(1))
         page.get_by_role("button", name=t("Continue")).click()
-        page.locator("summary", has_text=t("Parameters and schema")).click()
+        page.locator("#schema-options summary").click()
         text = page.get_by_label(t("JSON Schema for the answers"))
         assert violations(page) == []
         page.locator("#schema_file").set_input_files(schema)
         expect(text).to_have_value(schema.read_text("utf-8"))
         page.get_by_label(t("If an answer doesn't match, ask the model to fix it")).check()
-        page.get_by_role("button", name=t("Try rows")).click()
-        expect(page.locator('[data-tried="schema"]')).to_contain_text("主题")
+        page.locator("#run").click()
+        expect(page.locator(".try-cell[data-state=answered]")).to_contain_text("主题")
         endpoint.script.insert(0, e.says("no JSON"))
-        page.locator("#launch-form .btn-primary").click()
+        page.locator("#launch").click()
         expect_status(page, "completed")
         assert "not JSON" in endpoint.bodies[-1]["messages"][-1]["content"]
 

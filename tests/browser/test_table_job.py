@@ -1,4 +1,4 @@
-"""A table from end to end in a real browser: CSV → template → try → launch → CSV with answers, and
+"""A table from end to end in a real browser: CSV → workbench → run → launch → CSV with answers, and
 the same from XLSX to XLSX."""
 
 import csv
@@ -42,9 +42,9 @@ def test_from_a_table_to_the_same_table_with_answers(page, t, table, tmp_path, t
         page.evaluate(f"localStorage.setItem('theme', '{theme}')")
         page.locator("#file").set_input_files(table)
         page.get_by_role("button", name=t("Continue")).click()
-        page.wait_for_url("**/template")
+        page.wait_for_url("**/workbench")
         assert page.locator("html").get_attribute("data-bs-theme") == theme
-        example = page.locator("#example")
+        example = page.locator("#tries")
         expect(example).to_contain_text("Why 1?")
         expect(page.locator("main")).to_contain_text("GB18030")
 
@@ -53,21 +53,17 @@ def test_from_a_table_to_the_same_table_with_answers(page, t, table, tmp_path, t
         page.get_by_role("button", name="Customer Name").click()
         expect(page.locator("#system")).to_have_value("You help {{Customer Name}}.")
         expect(example).to_contain_text("You help Ann 1.")
-        page.get_by_role("button", name=t("next row")).click()
         expect(example).to_contain_text("You help Ann 2.")
         page.locator("#user").fill("{{qestion}} now")
         expect(example).to_contain_text("“question”")
         assert violations(page) == []
         page.locator("#user").fill("{{question}} Now")
         expect(example).to_contain_text("Why 2? Now")
+        page.locator("#more-parameters summary").click()
         page.locator("#custom_id").select_option("编号")
-        page.get_by_role("button", name=t("Continue")).click()
-        page.wait_for_url("**/jobs/new/1")
-
-        page.get_by_label(t("Rows to try")).fill("8")
-        page.get_by_role("button", name=t("Try rows")).click()
-        expect(page.locator('[data-tried="ok"]')).to_have_count(8)
-        expect(page.get_by_label(t("Rows to try"))).to_have_value("8")
+        page.locator("#count").fill("8")
+        page.locator("#run").click()
+        expect(page.locator(".try-cell[data-state=answered]")).to_have_count(8)
         assert endpoint.bodies[-8]["messages"][0]["role"] == "system"
         page.get_by_role("button", name=t.launch(40)).click()
         expect_status(page, "completed")
@@ -94,19 +90,15 @@ def test_from_a_workbook_to_the_same_workbook_with_answers(page, t, tmp_path):
         page.goto("/jobs/new")
         page.locator("#file").set_input_files(path)
         page.get_by_role("button", name=t("Continue")).click()
-        page.wait_for_url("**/template")
-        expect(page.locator("#example")).to_contain_text("not this")
+        page.wait_for_url("**/workbench")
+        example = page.locator("#tries")
+        expect(example).to_contain_text("not this")
         page.get_by_label(t("Sheet"), exact=True).select_option("三月")
         page.get_by_role("button", name=t("Use this sheet")).click()
-        expect(page.locator("#example")).to_contain_text("为什么 1？")
+        expect(example).to_contain_text("为什么 1？")
         expect(page.locator("main")).to_contain_text(t("sheet “%(name)s”", name="三月"))
-        expect(page.locator("#example")).to_contain_text(t("row %(n)s", n=2))
-        page.get_by_role("button", name=t("next row")).click()
-        expect(page.locator("#example")).to_contain_text("为什么 2？")
+        expect(example).to_contain_text("为什么 2？")
         assert violations(page) == []
-        page.locator("#custom_id").select_option("编号")
-        page.get_by_role("button", name=t("Continue")).click()
-        page.wait_for_url("**/jobs/new/1")
         page.get_by_role("button", name=t.launch(7)).click()
         expect_status(page, "completed")
         page.locator("summary", has_text=t("Export")).click()

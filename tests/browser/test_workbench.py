@@ -64,8 +64,6 @@ def test_a_prompt_is_made_better_by_keyboard_alone(page, t):
         page.goto("/jobs/new")
         write(page, "#pasted", TABLE)
         press(page, page.get_by_role("button", name=t("Continue")))
-        page.wait_for_url("**/template")
-        press(page, "#open-workbench")
         page.wait_for_url("**/workbench")
         expect(page.locator("#figures")).to_contain_text(t.plural("%(num)s row", "%(num)s rows", 8))
 
@@ -117,7 +115,6 @@ def test_a_run_is_stopped_with_its_button(page, t):
         page.goto("/jobs/new")
         write(page, "#pasted", TABLE)
         page.get_by_role("button", name=t("Continue")).click()
-        page.locator("#open-workbench").click()
         page.locator("#run").click()
         expect(page.locator(".try-cell[data-state=waiting]")).to_have_count(5)
         page.locator("#stop").click()

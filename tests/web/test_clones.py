@@ -119,13 +119,13 @@ def test_a_table_comes_back_cell_by_cell_and_goes_through_the_template_step(clie
     job_id = created(table(tmp_path), template=TEMPLATE, name="a table")
     without_file(job_id)
     place, page = cloned(client, job_id)
-    assert place.endswith("/template")
+    assert place.endswith("/workbench")
     assert "a table.csv" in page
     assert "4 rows" in page
     assert "For {{Customer Name}}</textarea>" in page
     upload = place.split("/")[3]
     fields = {"system": TEMPLATE.system, "user": TEMPLATE.user, "custom_id": "id"}
-    assert post(client, place, **fields).status_code == 303
+    assert post(client, f"/jobs/new/{upload}/template", **fields).status_code == 303
     made = launch(client, upload, name="again", max_retries="3")
     before, after = requests_of(job_id), requests_of(made)
     assert [row[:3] for row in before] == [row[:3] for row in after]

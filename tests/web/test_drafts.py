@@ -24,6 +24,7 @@ from .test_pages import staged as staged_lines
 from .test_tables import TEMPLATE, staged
 
 JSON = {"Accept": "application/json"}
+BENCH = "/jobs/new/1/workbench"
 HALF = {
     "system": "You help {{Customer Name}.",
     "user": "{{question}} \n and",
@@ -64,14 +65,15 @@ def test_a_half_written_template_comes_back_from_the_list(client, config):
     answer = typed(client, place, "template", **HALF)
     assert (answer.status_code, answer.json) == (200, {"version": 1})
     [(url, text)] = listing(client)
-    assert url == place
+    assert url == BENCH
     assert text.startswith(
-        "Continue with reviews.csv just now · 4 rows · step: Template · deleted on"
+        "Continue with reviews.csv just now · 4 rows · step: Workbench · deleted on"
     )
-    page = client.get(url).text
-    for name, given in HALF.items():
-        assert shown(page, name) == given
-    assert "Not valid JSON" in page  # as after sending it
+    for address in (url, place):
+        page = client.get(address).text
+        for name, given in HALF.items():
+            assert shown(page, name) == given
+        assert "Not valid JSON" in page  # as after sending it
     # the same again is no further version
     assert typed(client, place, "template", **HALF).json == {"version": 1}
 
@@ -90,7 +92,7 @@ def test_choices_that_are_not_valid_yet_come_back_as_typed(client, config):
     for name in ("concurrency", "spend_cap", "start_at", "params", "name"):
         assert shown(page, name) == given[name]
     assert shown(page, "schema") == '{"type": '
-    assert listing(client)[0][0] == place
+    assert listing(client)[0][0] == BENCH
     # a step that is refused keeps them too
     assert post(client, place, **{**given, "concurrency": "lots"}).status_code == 400
     assert shown(client.get(place).text, "concurrency") == "lots"
@@ -116,13 +118,13 @@ def test_back_keeps_everything_on_the_way_to_the_data_and_forth(client, config):
     assert shown(client.get(place).text, "system") == TEMPLATE["system"]
     back = post(client, f"{place}/back", **HALF, custom_id="id")
     assert back.headers["Location"] == "/jobs/new"
-    assert listing(client)[0][0] == place
+    assert listing(client)[0][0] == BENCH
     page = client.get(place).text
     assert shown(page, "user") == HALF["user"]
     assert '<option selected value="id">' in page
     assert post(client, place, **TEMPLATE).status_code == 303
     assert shown(client.get("/jobs/new/1").text, "max_retries") == "4"
-    assert listing(client)[0][0] == "/jobs/new/1"
+    assert listing(client)[0][0] == BENCH
     # data that is no table has no template: its step before is the data
     lines = staged_lines(client, asked(1))
     assert post(client, f"{lines}/back", **OPTIONS).headers["Location"] == "/jobs/new"
@@ -144,12 +146,12 @@ def test_a_discarded_upload_is_hidden_and_comes_back_with_undo(client, config):
         assert "/jobs/new/1/draft/restore" in answer.text
     assert post(client, "/jobs/new/1/discard").status_code == 303  # once more, by a reload
     undone = post(client, "/jobs/new/1/draft/restore")
-    assert undone.headers["Location"] == place
-    page = client.get(place).text
+    assert undone.headers["Location"] == BENCH
+    page = client.get(BENCH).text
     assert "Restored “reviews.csv”." in page
     assert shown(page, "system") == HALF["system"]
     assert "Discarded" not in client.get("/jobs/new?discarded=1").text
-    assert post(client, "/jobs/new/1/draft/restore").headers["Location"] == place
+    assert post(client, "/jobs/new/1/draft/restore").headers["Location"] == BENCH
 
 
 def test_a_step_sent_after_discarding_brings_the_upload_back(client, config):
@@ -225,16 +227,17 @@ def test_a_clone_is_a_draft_over_a_copy_of_the_data(app, client, config):
     place = staged_lines(client, asked(1), asked(2))
     more = {"temperature": "0.5", "concurrency": "7", "spend_cap": "2.5", "hours": "22:00-06:00"}
     assert post(client, place, **OPTIONS, **more, hold="1").location == "/jobs/1"
-    clone = client.get("/jobs/new?clone=1").location
-    assert clone == "/jobs/new/2"
+    bench = client.get("/jobs/new?clone=1").location
+    assert bench == "/jobs/new/2/workbench"
+    clone = "/jobs/new/2"
     page = client.get(clone).text
     assert shown(page, "name") == "mine (copy)"
     for name, given in more.items():
         assert shown(page, name) == given
-    assert client.get("/jobs/new?clone=1").location == clone  # untouched: no further draft
+    assert client.get("/jobs/new?clone=1").location == bench  # untouched: no further draft
     assert typed(client, clone, "options", **OPTIONS, concurrency="x").status_code == 200
-    assert client.get("/jobs/new?clone=1").location == "/jobs/new/3"
-    assert [url for url, _text in listing(client)] == ["/jobs/new/3", clone]
+    assert client.get("/jobs/new?clone=1").location == "/jobs/new/3/workbench"
+    assert [url for url, _text in listing(client)] == ["/jobs/new/3/workbench", bench]
     # neither needs the first upload
     post(client, "/jobs/new/3/discard")
     with connected():
@@ -291,7 +294,7 @@ def test_a_draft_is_its_owners_alone(app, people, log_in, add_config):
     otto, olga, anna = log_in("otto"), log_in("olga"), log_in("anna")
     place = staged(otto, name="ottos.csv")
     typed(otto, place, "template", **HALF)
-    assert listing(otto)[0][0] == place
+    assert listing(otto)[0][0] == BENCH
     for other in (olga, anna):  # an admin may open it, but has other drafts
         assert listing(other) == []
     assert olga.get("/jobs/new/1/draft").status_code == 404
@@ -345,7 +348,7 @@ def test_the_listing_in_chinese(client, config):
     place = staged(client, name="reviews.csv")
     client.set_cookie("lang", "zh")
     text = listing(client)[0][1]
-    assert text.startswith("继续 reviews.csv 刚刚 · 4 行 · 步骤：模板 · 将于")
+    assert text.startswith("继续 reviews.csv 刚刚 · 4 行 · 步骤：提示词工作台 · 将于")
     assert "‹ 上一步" in client.get(place).text
     assert "放弃此上传" in client.get(place).text
     post(client, "/jobs/new/1/discard")

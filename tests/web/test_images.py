@@ -36,8 +36,8 @@ def test_from_a_table_with_images_to_their_bytes(app, client, config, wait_for):
         more = zipped({"photos/sub/b.gif": GIF, "photos/notes.txt": b"x"})
         beside = [(png(30, 20), "a.png"), (more, "more.zip")]
         made = give(client, "/jobs/new", file=[(TABLE, "t.csv")], images=beside)
-        place = made.headers["Location"]
-        assert place == "/jobs/new/1/template"
+        assert made.headers["Location"] == "/jobs/new/1/workbench"
+        place = "/jobs/new/1/template"
         page = client.get(place).text
         assert "2 images. Add more" in page
         assert "{{photo}}" in page  # taken for the column of images

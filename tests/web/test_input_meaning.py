@@ -145,7 +145,7 @@ def test_batch_lines_of_other_providers_are_taken(client, config, line):
     assert answer.status_code == 303, answer.text
     page = client.get(answer.headers["Location"]).text
     assert "openai-batch" in page
-    assert "1 request" in page
+    assert "1 row" in page
 
 
 def test_lists_within_an_object_are_taken(client, config):

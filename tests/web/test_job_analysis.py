@@ -133,9 +133,7 @@ def test_one_filter_drives_table_export_charts_retry_and_a_new_job(client, ran):
     assert len(whole["points"]) == 3
     again = post(client, f"{base}/again", code="400")
     with connected():
-        preview = json.loads(
-            Upload.get_by_id(int(again.headers["Location"].split("/")[-1])).preview
-        )
+        preview = json.loads(Upload.get_by_id(int(again.headers["Location"].split("/")[3])).preview)
     assert [item["custom_id"] for item in preview["first"]] == ["request-1", "request-2"]
     assert post(client, f"{base}/retry", code="404").status_code == 303
     for wrong in ("per=7", "cols=nothing", "code=x", "sort=up"):

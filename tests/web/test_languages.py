@@ -147,7 +147,8 @@ class TestSmallLimit:
 
 
 def test_the_faults_of_a_stored_preview_follow_the_language(client, config):
-    place = uploaded(client, f"{LINE}\n{{broken\n{LINE}\n".encode()).headers["Location"]
+    bench = uploaded(client, f"{LINE}\n{{broken\n{LINE}\n".encode()).headers["Location"]
+    place = bench.removesuffix("/workbench")
     english = client.get(f"{place}?lang=en").text
     assert re.search(r"line 2</span>: not valid JSON: ", english)
     chinese = client.get(f"{place}?lang=zh").text
@@ -158,7 +159,8 @@ def test_the_faults_of_a_stored_preview_follow_the_language(client, config):
 
 
 def test_an_example_of_a_template(client, config):
-    place = uploaded(client, b"id,question\n1,hi\n2,\n", "t.csv").headers["Location"]
+    bench = uploaded(client, b"id,question\n1,hi\n2,\n", "t.csv").headers["Location"]
+    place = bench.replace("workbench", "template")
     with_language(client, "zh")
     row = {"system": "", "parameters": "", "custom_id": "id"}
     page = post(client, place, **{**row, "user": "{{questoin}}"}, show="1").text

@@ -129,7 +129,7 @@ def test_deactivate_and_delete(client, config):
     staged = post(client, "/jobs/new", pasted=LINE).headers["Location"]
     assert "no active connection" in client.get(staged).text
     assert post(client, "/configs/1/activate").status_code == 303
-    assert post(client, staged, name="j", config="1").status_code == 303
+    assert post(client, f"{staged}/launch", name="j", config="1").status_code == 303
     post(client, "/configs/1/delete")
     assert "used by 1 job" in client.get("/configs").text
     assert client.get("/configs/1").status_code == 200
@@ -151,17 +151,19 @@ def test_from_upload_to_preview_to_job(client, config):
     fields = {"csrf_token": token(client), "file": (io.BytesIO(data), "../../问题.jsonl")}
     answer = client.post("/jobs/new", data=fields, content_type="multipart/form-data")
     assert answer.status_code == 303
-    preview = client.get(answer.headers["Location"]).text
+    assert "line 2" in client.get(answer.headers["Location"]).text
+    step = answer.headers["Location"].removesuffix("/workbench")
+    preview = client.get(step).text
     assert "问题.jsonl" in preview
     assert "line 2" in preview
     assert "Skip invalid lines and launch (2 requests)" in preview
     assert "hi &lt;b&gt;there&lt;/b&gt;" in preview
-    refused = post(client, answer.headers["Location"], name="j", config="1")
+    refused = post(client, step, name="j", config="1")
     assert refused.status_code == 400
     assert "1 line is invalid" in refused.text
-    refused = post(client, answer.headers["Location"], config="1", skip_faulty="1", concurrency="0")
+    refused = post(client, step, config="1", skip_faulty="1", concurrency="0")
     assert refused.status_code == 400
-    made = post(client, answer.headers["Location"], config="1", skip_faulty="1", hold="1")
+    made = post(client, step, config="1", skip_faulty="1", hold="1")
     assert made.headers["Location"] == "/jobs/1"
     assert "问题" in client.get("/jobs/1").text
 
@@ -251,8 +253,8 @@ def test_a_job_whose_workers_have_no_share_says_why_it_waits(client, config, mak
 
 def test_an_upload_can_be_given_up(client, config, instance):
     staged = post(client, "/jobs/new", sample="chat.json").headers["Location"]
-    assert "5 requests" in client.get(staged).text
-    assert post(client, f"{staged}/discard").status_code == 303
+    assert "5 rows" in client.get(staged).text
+    assert post(client, "/jobs/new/1/discard").status_code == 303
     page = client.get(staged)
     assert page.status_code == 200
     assert "You discarded “chat.json”." in page.text
@@ -413,9 +415,10 @@ def test_the_settings_of_a_job_and_the_limits_of_its_config(client, config, make
 
 
 def staged(client, *bodies) -> str:
+    """The address of the options step of new lines."""
     lines = b"\n".join(json.dumps(body).encode() for body in bodies)
     data = {"csrf_token": token(client), "file": (io.BytesIO(lines), "x.jsonl")}
-    return client.post("/jobs/new", data=data).headers["Location"]
+    return client.post("/jobs/new", data=data).headers["Location"].removesuffix("/workbench")
 
 
 def asked(n) -> dict:

@@ -28,7 +28,8 @@ def lines(count: int) -> list[dict]:
 
 def table(client, data: str) -> str:
     form = {"csrf_token": token(client), "file": (io.BytesIO(data.encode()), "t.csv")}
-    return client.post("/jobs/new", data=form).headers["Location"]
+    answer = client.post("/jobs/new", data=form)
+    return answer.headers["Location"].replace("/workbench", "/template")
 
 
 def test_the_preview_says_how_many_requests_share_a_prefix(client, add_config):

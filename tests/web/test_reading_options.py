@@ -27,14 +27,14 @@ def reading(upload_id: int):
 
 def test_plain_lines_are_prompts_with_a_switch_to_a_table(client):
     place = uploaded(client, b"What is this?\n\nWho is that there?\n", "a.txt").location
-    assert place == "/jobs/new/1"
+    assert place == "/jobs/new/1/workbench"
     page = client.get(place).text
     assert "Read as one prompt per line." in page
     assert "1 empty line skipped." in page
     assert "What is this?" in page
-    assert post(client, "/jobs/new/1/reading", header="1").location == "/jobs/new/1/template"
+    assert post(client, "/jobs/new/1/reading", header="1").location == place
     assert "Who is that there?" in client.get("/jobs/new/1/template").text
-    assert post(client, "/jobs/new/1/reading", lines="1").location == "/jobs/new/1"
+    assert post(client, "/jobs/new/1/reading", lines="1").location == place
 
 
 def test_the_grid_and_its_switch_keep_the_template_that_fits(client):
@@ -42,7 +42,8 @@ def test_the_grid_and_its_switch_keep_the_template_that_fits(client):
     page = client.get(place).text
     assert '<th scope="col">question</th>' in page
     assert "What is it?" in page
-    assert post(client, place, user="{{question}}", custom_id="").status_code == 303
+    step = "/jobs/new/1/template"
+    assert post(client, step, user="{{question}}", custom_id="").status_code == 303
     assert post(client, "/jobs/new/1/reading", header="0").location == place
     assert '<th scope="col">column_2</th>' in client.get(place).text
     assert post(client, "/jobs/new/1/reading", header="1").location == place
@@ -59,7 +60,7 @@ def test_an_uncertain_encoding_is_asked_for(client):
     for step in ("/jobs/new/1", "/jobs/new/1/template"):
         assert client.get(step).location == place  # not read yet
     assert post(client, place, encoding="cp932").status_code in (303, 400)
-    assert post(client, place, encoding="cp949").location == "/jobs/new/1/template"
+    assert post(client, place, encoding="cp949").location == "/jobs/new/1/workbench"
     page = client.get("/jobs/new/1/template").text
     assert "Read as CP949, EUC-KR (Korean)" in page
     assert "부산" in page
@@ -78,14 +79,14 @@ def test_an_upload_whose_encoding_is_asked_for_is_a_draft(client, config):
     assert listing(client)[0][0] == place
     post(client, "/jobs/new/1/discard")
     # a choice that is sent afterwards brings it back
-    assert post(client, place, encoding="cp949").location == "/jobs/new/1/template"
-    page = client.get("/jobs/new/1/template").text
+    assert post(client, place, encoding="cp949").location == "/jobs/new/1/workbench"
+    page = client.get("/jobs/new/1/workbench").text
     assert "had been discarded. It is back." in page
     assert "부산" in page
     [(url, text)] = listing(client)
-    assert url == "/jobs/new/1/template"
-    assert "2 rows · step: Template" in text
-    assert 'href="/jobs/new/1/template">‹ Back' in client.get(place).text
+    assert url == "/jobs/new/1/workbench"
+    assert "2 rows · step: Workbench" in text
+    assert 'href="/jobs/new/1/workbench">‹ Back' in client.get(place).text
 
 
 def test_a_choice_that_does_not_fit_asks_again(client):
@@ -107,8 +108,8 @@ def test_a_clone_keeps_its_choices_through_the_choice_of_an_encoding(client, con
     fields = {"csrf_token": token(client), "file": (io.BytesIO(KOREAN), "b.csv")}
     asked = client.post("/jobs/new?clone=1", data=fields).location
     assert asked == "/jobs/new/2/reading"
-    template = post(client, asked, encoding="cp949").location
-    assert template == "/jobs/new/2/template"
+    assert post(client, asked, encoding="cp949").location == "/jobs/new/2/workbench"
+    template = "/jobs/new/2/template"
     page = client.get(template).text
     assert shown(page, "parameters") == '{"seed": 1}'
     fields = {"system": "", "user": "{{question}}", "custom_id": "id"}
@@ -141,7 +142,7 @@ def test_the_header_switch_keeps_the_texts_of_the_template(client, config):
     place = staged(client)
     form = form_of(client, place)
     sent = {**form, **HALF, "header": "0"}
-    assert client.post("/jobs/new/1/reading", data=sent).location == place
+    assert client.post("/jobs/new/1/reading", data=sent).location == "/jobs/new/1/workbench"
     page = client.get(place).text
     for name, text in HALF.items():
         assert shown(page, name) == text
@@ -162,7 +163,7 @@ def test_images_stay_with_a_table(client, config):
         "images": (io.BytesIO(png()), "a.png"),
     }
     place = client.post("/jobs/new", data=fields).location
-    assert place == "/jobs/new/1/template"
+    assert place == "/jobs/new/1/workbench"
     assert post(client, "/jobs/new/1/reading", lines="1").location == place
     assert "Images belong to a table" in client.get(place).text
     assert reading(1).lines is False
@@ -177,9 +178,9 @@ def test_a_settings_file_carries_header_and_lines(client, config):
         assert answer.status_code == 200, answer.text
         return answer.text
 
-    place = uploaded(client, b"1,What?\n2,Why?\n", "a.csv").location
+    uploaded(client, b"1,What?\n2,Why?\n", "a.csv")
     post(client, "/jobs/new/1/reading", header="0")
-    post(client, place, user="{{column_2}}", custom_id="")
+    post(client, "/jobs/new/1/template", user="{{column_2}}", custom_id="")
     recipe = post(client, "/jobs/new/1/recipe", **OPTIONS).data
     assert b'"header": false' in recipe
     assert "3 requests" in loaded(recipe, b"id,q\n7,What?\n8,Why?\n", "b.csv")

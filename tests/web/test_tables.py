@@ -32,11 +32,12 @@ FORMULA = {
 
 
 def staged(client, table: str | bytes = TABLE, name="t.csv") -> str:
+    """The address of a new table's template step."""
     data = table.encode() if isinstance(table, str) else table
     fields = {"csrf_token": token(client), "file": (io.BytesIO(data), name)}
     answer = client.post("/jobs/new", data=fields)
     assert answer.status_code == 303, answer.text
-    return answer.headers["Location"]
+    return answer.headers["Location"].replace("/workbench", "/template")
 
 
 def test_a_table_is_led_to_the_template_which_begins_with_its_question(client, config):
@@ -111,7 +112,7 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
         page = client.get("/jobs/new/1").text
         assert "3 requests" in page
         assert "You help Ann." in page
-        assert f'href="{place}"' in page
+        assert 'href="/jobs/new/1/workbench"' in page
         tried = post(client, "/jobs/new/1/try", config="1", name="n", max_retries="3").text
         assert tried.count('data-tried="ok"') == 3
         sent = {body["messages"][0]["content"]: body for body in endpoint.bodies}  # at once
@@ -133,9 +134,11 @@ def test_from_a_table_to_the_same_table_with_answers(app, client, config, wait_f
     ]
     assert {row["content"] for row in rows} == {"'=1+1"}
     # a clone begins with the job's template, over the same file
-    cloned = client.get("/jobs/new?clone=1").headers["Location"]
-    assert cloned == "/jobs/new/2/template"
-    assert "You help {{Customer Name}}." in client.get(cloned).text
+    bench = client.get("/jobs/new?clone=1").headers["Location"]
+    assert bench == "/jobs/new/2/workbench"
+    cloned = "/jobs/new/2/template"
+    for address in (bench, cloned):
+        assert "You help {{Customer Name}}." in client.get(address).text
     again = post(client, cloned, **{**TEMPLATE, "system": ""})
     assert again.headers["Location"] == "/jobs/new/2"
     assert "n (copy)" in client.get("/jobs/new/2").text
@@ -172,8 +175,8 @@ def test_a_recipe_fills_in_a_table(client, config):
 
 def test_pasted_tables_and_the_example(client, config):
     pasted = post(client, "/jobs/new", pasted="question\r\nWhy?\r\nHow?\r\n")
-    assert pasted.headers["Location"] == "/jobs/new/1/template"
-    assert "2 rows" in client.get("/jobs/new/1/template").text
+    assert pasted.headers["Location"] == "/jobs/new/1/workbench"
+    assert "2 rows" in client.get("/jobs/new/1/workbench").text
     example = post(client, "/jobs/new", sample="questions.csv").headers["Location"]
     assert "5 rows" in client.get(example).text
 
@@ -366,6 +369,6 @@ def test_json_in_other_shapes_is_a_table_and_says_what_was_read(client, config, 
 def test_a_fault_shows_its_line_with_the_place_marked(client, config):
     good = '{"messages": [{"role": "user", "content": "a"}]}'
     place = staged(client, f'{good}\n{{"messages": "b"}}\n', "a.jsonl")
-    page = client.get(place).text
+    page = client.get(place.replace("/template", "/workbench")).text
     assert "“messages” must be a list; here it is text." in page
     assert re.search(r'class="fault-excerpt[^>]*>.*<mark>', page)
