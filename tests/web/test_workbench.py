@@ -326,6 +326,7 @@ def test_a_launch_with_a_mistake_keeps_what_was_typed(bench, add_config):
     answer = bench.post("launch", user="Say {{qestion}}")
     assert answer.status_code == 400
     assert "Say {{qestion}}" in answer.text
+    assert '<div id="tries-errors"></div>' in answer.text  # what is wrong is said on top
     assert bench.post("launch", spend_cap="-1").status_code == 400
 
 
