@@ -9,8 +9,10 @@ The code below bypasses what gevent has patched: gevent's loop must not exist be
 import _socket
 import contextlib
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import socket
 import sys
 
@@ -18,16 +20,31 @@ from gevent.monkey import get_original
 
 from . import fork_server
 
+NOT_BEFORE = ("simple_batch.worker", "simple_batch.cluster")  # they read the settings, or load Celery
+
+
+def load_all() -> None:
+    """Load every module, and compile what is compiled when it is first used: a process that is forked
+    would do it again."""
+    import simple_batch
+    from simple_batch.core import lazy_pattern, stored_messages
+
+    for module in pkgutil.walk_packages(simple_batch.__path__, "simple_batch."):
+        if not module.name.startswith(NOT_BEFORE):
+            importlib.import_module(module.name)
+    for pattern in gc.get_objects():
+        if isinstance(pattern, lazy_pattern._LazyPattern):
+            pattern.search("")
+    for message in (*stored_messages.MESSAGES, *stored_messages.PARTS):
+        message.read("")
+
 
 def load_flask():
     from flask.cli import main
 
-    from simple_batch import runner  # noqa: F401
-    from simple_batch.cli import command_app  # noqa: F401
-    from simple_batch.services import demo_endpoint  # noqa: F401
-
     from . import compiled_once
 
+    load_all()
     compiled_once.share()
     return main
 
@@ -36,11 +53,11 @@ def load_server():
     from gevent import monkey
 
     monkey.patch_all()
-    from simple_batch import api, serve  # noqa: F401
-    from simple_batch.web import live_feed  # noqa: F401
+    from simple_batch import serve
 
     from . import compiled_once
 
+    load_all()
     compiled_once.share()
     return lambda: serve.main(sys.argv[1:])
 
@@ -57,6 +74,7 @@ def load_celery():
 
     from simple_batch.cluster import metrics_server, worker  # noqa: F401, F811
 
+    load_all()
     return main
 
 
