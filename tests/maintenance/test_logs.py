@@ -73,7 +73,7 @@ def test_a_server_in_one_process_logs_objects_to_stderr(instance):
         "database ready",
         "scheduler started",
         "Running on local URL",
-        "stopping",
+        "Stopping",
     ]
     logged = [json.loads(line) for line in running.lines if line.startswith("{")]
     assert not logged or all("ts" in line for line in logged)
