@@ -20,7 +20,8 @@ from gevent.monkey import get_original
 
 from . import fork_server
 
-NOT_BEFORE = ("simple_batch.worker", "simple_batch.cluster")  # they read the settings, or load Celery
+# they read the settings, or load Celery
+NOT_BEFORE = ("simple_batch.worker", "simple_batch.cluster")
 
 
 def load_all() -> None:
