@@ -16,6 +16,7 @@ from . import create_app
 from .auth import allowed_hosts
 from .cli import interrupts
 from .cli.demo_run import finish, offer_environment
+from .cli.ending import stopping_line
 from .cli.follow import follow
 from .core import address_policy
 from .core.command_names import in_words_of_program
@@ -26,8 +27,6 @@ from .store.database import connected
 from .web.middleware import handler
 
 log = logging.getLogger(__name__)
-
-GRACE_S = 10.0  # for calls in flight, at the end
 
 
 def main(argv: list[str]) -> int:
@@ -78,8 +77,8 @@ def _serve(argv: list[str]) -> int:
         _print_state(state, services.settings.ENGINE)
         _begin(options, server.server_port or options.port, secret)
         ends.wait()
-    _print_ending()
-    services.stop(GRACE_S)
+    print(in_words_of_program(stopping_line("python run.py")), flush=True)
+    services.stop()
     server.stop(timeout=1)
     services.close()
     return 0
@@ -118,16 +117,6 @@ def _begin(options: argparse.Namespace, port: int, secret: str | None) -> None:
     if options.demo:
         gevent.spawn(_demo, url)
     gc.freeze()  # what is loaded stays: collections need not scan it
-
-
-def _print_ending() -> None:
-    """After SIGTERM or Ctrl-C."""
-    again = in_words_of_program("python run.py")
-    print(
-        f"Stopping: calls in flight have {GRACE_S:g} s to finish. Ctrl-C again stops now. "
-        f"To continue: {again}",
-        flush=True,
-    )
 
 
 def _shown_host(host: str) -> str:

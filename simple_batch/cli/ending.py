@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ..core.domain import Outcome, RequestStatus
 from ..services.fields import restored
 from ..services.job_option_fields import OPTIONS
+from ..services.lifecycle import GRACE_S
 from ..store import outcome_counts
 from ..store.models import Job, Result
 from .base import ExitStatus, say
@@ -56,3 +57,11 @@ def _of_succeeded(job: Job) -> dict[Outcome, int]:
 
 def _counted(counts: dict[Outcome, int]) -> str:
     return ", ".join(f"{count:,} {_WORDS[outcome]}" for outcome, count in counts.items())
+
+
+def stopping_line(continues: str) -> str:
+    """What is said when a process is to end; ``continues`` is the command that continues its jobs."""
+    return (
+        f"Stopping: calls in flight have {GRACE_S:g} s to finish. Ctrl-C again stops now. "
+        f"To continue: {continues}"
+    )

@@ -9,13 +9,13 @@ from ..core.domain import FINAL_STATUSES, JobStatus
 from ..core.errors import Conflict, InvalidInput
 from ..services import jobs, lifecycle
 from .base import ExitStatus, command, counted, patched, run_patched, say
+from .ending import stopping_line
 from .export import format_for, write_file
 from .follow import follow
 from .jobs import create
 from .option_fields import given
 from .options import job_options, new_job
 
-GRACE_S = 10.0  # for calls in flight, after Ctrl-C
 NO_WORKER = f"No worker runs: the job waits for one. Start it with: {lifecycle.WORKER_COMMAND}"
 
 
@@ -58,15 +58,12 @@ def run_here(
         return follow(job_id, fail_on=fail_on)
     except KeyboardInterrupt:
         if where == "here":
-            say(
-                f"Stopping: calls in flight have {GRACE_S:g} s to finish. Ctrl-C again stops now. "
-                f"To continue: {continues or f'flask run-job {job_id}'}"
-            )
+            say(stopping_line(continues or f"flask run-job {job_id}"))
         else:
             _say_unwatched(job_id)
         raise
     finally:
-        services.stop(GRACE_S)
+        services.stop()
 
 
 def _say_unwatched(job_id: int) -> None:

@@ -42,10 +42,8 @@ log = logging.getLogger(__name__)
 
 GROUP = 500  # lines that are looked up in one query …
 GROUP_BYTES = 2 << 20  # … fewer where their answers are larger
-LARGE, FEW = (
-    10_000,
-    10,
-)  # bytes of an answer, number of lines, behind which others may have their turn
+LARGE = 10_000  # bytes of an answer after which other greenlets may have their turn …
+FEW = 10  # … or lines, where they are smaller
 _Line = tuple[int, Classification | BatchAnswer | None]  # index of the request, what its line says
 
 

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 WORKER_COMMAND = "celery -A simple_batch.worker worker -P gevent -c 16"
 
+GRACE_S = 10.0  # for calls in flight, when the process is to end
+
 _runner: "Runner | None" = None
 
 
@@ -123,7 +125,7 @@ class Services:
         with connected():
             return start_runner(only)
 
-    def stop(self, timeout_s: float = 10.0) -> None:
+    def stop(self, timeout_s: float = GRACE_S) -> None:
         """Let calls in flight finish and commit everything received."""
         loop_lag.meter.stop()
         stop_runner(timeout_s)
@@ -157,7 +159,7 @@ def hooks() -> "Hooks":
     )
 
 
-def stop_runner(timeout_s: float = 10.0) -> None:
+def stop_runner(timeout_s: float = GRACE_S) -> None:
     """Drain and end the runner of this process, if it has one."""
     global _runner
     if _runner is not None:

@@ -193,20 +193,6 @@ def _refused(shown: Screen):
     return page(shown, "\n".join(shown.errors)), 400
 
 
-@blueprint.post("/options")
-@with_large_field
-@with_kept_form
-def options(shown: Screen):
-    """Keep the form, and go on where all options are."""
-    if shown.template is not None and any(field.errors for field in shown.template):
-        return page(shown), 400
-    error = _applied(shown)
-    if error:
-        return page(shown, error), 400
-    drafts.reached(shown.upload.id, OPTIONS)
-    return redirect(url_for("new_job.preview", upload_id=shown.upload.id), 303)
-
-
 @blueprint.post("/save-as")
 @with_large_field
 @once

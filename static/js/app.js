@@ -73,13 +73,32 @@ window.SimpleBatchPointer = (() => {
   });
 })();
 
-// A choice made before the scripts were there, or restored by the browser, is asked for now.
+// What was typed or chosen before the scripts were there, or was restored by the browser, counts now.
 addEventListener("load", () => {
   const first = (list) => Math.max(0, [...list.options].findIndex((option) => option.defaultSelected));
-  const changed = (field) => (field.options ? field.selectedIndex !== first(field) : field.value !== field.defaultValue);
-  const event = (field) => new Event(field.options ? "change" : "input", { bubbles: true });
-  for (const part of document.querySelectorAll("[hx-get][hx-trigger*=change], #workbench-form")) {
-    const field = [...(part.elements || [part])].find((one) => one.matches("select, [type=search]") && changed(one));
-    if (field) field.dispatchEvent(event(field));
-  }
+  const isBox = (field) => ["radio", "checkbox"].includes(field.type);
+  const changed = (field) => {
+    if (field.options) return field.selectedIndex !== first(field);
+    return isBox(field) ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+  };
+  const fields = new Set();
+  for (const part of document.querySelectorAll("[hx-trigger], #launch-form, #workbench-form"))
+    for (const field of part.elements || [part])
+      if (field.matches("select, textarea, input:not([type=hidden], [type=file])") && changed(field)) fields.add(field);
+  for (const field of fields)
+    field.dispatchEvent(new Event(field.options || isBox(field) ? "change" : "input", { bubbles: true }));
 });
+
+// Fields of a part of the page that is replaced keep what was picked or typed while its answer was under way.
+window.SimpleBatchFields = (() => {
+  const same = ({ name, type, value }) => `[name="${name}"]${type === "radio" ? `[value="${value}"]` : ""}`;
+  const keep = (old, fresh) => {
+    for (const field of old.querySelectorAll("input, select")) {
+      const now = fresh.querySelector(same(field));
+      if (!now) continue;
+      if (["radio", "checkbox"].includes(field.type)) now.checked = field.checked;
+      else now.value = field.value;
+    }
+  };
+  return { keep };
+})();

@@ -17,13 +17,4 @@
     file.value = "";
   });
 })();
-// The parts that another connection brings keep what was picked or typed while its answer was under way.
-addEventListener("htmx:oobBeforeSwap", ({ detail: { target, fragment } }) => {
-  const same = ({ name, type, value }) => `[name="${name}"]${type === "radio" ? `[value="${value}"]` : ""}`;
-  for (const field of target.querySelectorAll("input, select")) {
-    const fresh = fragment.querySelector(same(field));
-    if (!fresh) continue;
-    if (["radio", "checkbox"].includes(field.type)) fresh.checked = field.checked;
-    else fresh.value = field.value;
-  }
-});
+addEventListener("htmx:oobBeforeSwap", ({ detail: { target, fragment } }) => window.SimpleBatchFields.keep(target, fragment));

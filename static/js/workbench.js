@@ -106,14 +106,9 @@
       for (const part of fresh.querySelectorAll("[id^=service-figures-]")) document.getElementById(part.id)?.replaceWith(part);
       return;
     }
-    const former = new Map([...form.querySelectorAll("#service-part :is(input, select), #deadline-part input")].map((one) => [one.id, one]));
+    const former = [old, document.getElementById("deadline-part")];
     for (const part of [fresh, page.getElementById("deadline-part")]) {
-      for (const field of part.querySelectorAll("input, select")) {
-        const before = former.get(field.id);
-        if (!before) continue;
-        if (["radio", "checkbox"].includes(field.type)) field.checked = before.checked;
-        else field.value = before.value;
-      }
+      for (const before of former) window.SimpleBatchFields.keep(before, part);
       const place = document.getElementById(part.id);
       window.SimpleBatchFocus.keep(place.parentElement, () => place.replaceWith(part));
     }

@@ -107,7 +107,7 @@ ENDPOINTS = {
         "new_job.back new_template.back new_draft.state new_draft.save_template "
         "new_draft.save_options new_draft.restore reading_options.choose reading_options.read "
         "workbench.screen workbench.enter workbench.save workbench.preview workbench.estimate workbench.apply "
-        "workbench.run workbench.stop workbench.launch workbench.options workbench.save_as workbench.restore "
+        "workbench.run workbench.stop workbench.launch workbench.save_as workbench.restore "
         "workbench.compare workbench_data.read workbench_data.choose_sheet workbench_data.add_images "
         "workbench.launch_here workbench_data.take workbench_data.correct workbench_data.save_recipe workbench_data.load_recipe"
     ),

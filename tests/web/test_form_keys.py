@@ -74,7 +74,6 @@ REPEATABLE = {
     "workbench.apply",
     "workbench.enter",
     "workbench.estimate",
-    "workbench.options",
     "workbench.preview",
     "workbench.restore",
     "workbench.run",  # what has an answer is not sent again
