@@ -49,7 +49,7 @@ MAIN = "main (gpt-4.1-mini)"
 
 
 def chosen_before_the_scripts(page, connection) -> None:
-    """A choice made while a script is still loading counts too."""
+    """What is chosen and typed while a script is still loading counts too."""
     held: list = []
     page.route("**/htmx.min.js*", lambda route: held.append(route))
     page.reload(wait_until="commit")
@@ -57,9 +57,13 @@ def chosen_before_the_scripts(page, connection) -> None:
         page.wait_for_timeout(20)
     offered = page.locator(BATCH).count()  # depends on the connection in the draft
     connection.select_option(label=PLAIN if offered else MAIN)
+    page.locator("#tags").fill("early")
     held[0].continue_()
     page.unroute("**/htmx.min.js*")
     expect(page.locator(BATCH)).to_have_count(1 - offered)
+    expect(page.locator("#draft-status [data-when=saved]")).to_be_visible()
+    page.reload()
+    expect(page.locator("#tags")).to_have_value("early")
 
 
 def picked_while_an_answer_is_under_way(page, connection, batch) -> None:
