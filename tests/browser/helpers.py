@@ -59,3 +59,8 @@ def drag(page, chart: str, start: float, end: float) -> None:
 
 def click_middle(page, chart: str) -> None:
     page.locator(f"#chart-{chart} canvas").first.click()  # once it stands still
+
+
+def wait_for_address(page, part: str, there: bool = True) -> None:
+    """Wait until the address holds this part, or no longer holds it: scripts change it after the page."""
+    page.wait_for_url(lambda address: (part in address) is there)

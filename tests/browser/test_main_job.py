@@ -8,7 +8,15 @@ from playwright.sync_api import expect
 
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
-from .helpers import add_config, both_languages, click_middle, expect_status, fill_config, launch
+from .helpers import (
+    add_config,
+    both_languages,
+    click_middle,
+    expect_status,
+    fill_config,
+    launch,
+    wait_for_address,
+)
 
 SCRIPT = [*[e.slow(0.05)] * 30, e.error(400, "this one is bad"), *[e.slow(0.05)] * 10, e.slow(0.02)]
 
@@ -47,7 +55,7 @@ def test_the_main_job(page, t, questions, tmp_path):
         page.get_by_role("link", name=t("Charts")).click()
         click_middle(page, "outcomes")
         expect(page.locator("#bucket-requests #requests tbody tr").first).to_be_visible()
-        assert "#bucket=" in page.url
+        wait_for_address(page, "#bucket=")
         page.get_by_role("group", name=t("Which requests")).get_by_role(
             "button", name=t("succeeded")
         ).click()

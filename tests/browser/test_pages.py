@@ -8,7 +8,15 @@ from playwright.sync_api import expect
 from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
 from .conftest import Words, opened
-from .helpers import add_config, both_languages, click_middle, drag, expect_status, launch
+from .helpers import (
+    add_config,
+    both_languages,
+    click_middle,
+    drag,
+    expect_status,
+    launch,
+    wait_for_address,
+)
 
 
 @both_languages
@@ -104,7 +112,7 @@ def test_the_list_of_jobs_searches_selects_and_acts(page, t, questions):
         expect(rows).to_have_count(2)
         page.get_by_role("searchbox").fill("pear")
         expect(rows).to_have_count(1)
-        assert "q=pear" in page.url
+        wait_for_address(page, "q=pear")
         page.get_by_role("searchbox").fill("")
         expect(rows).to_have_count(2)
         delete = page.get_by_role("button", name=t("Delete"))

@@ -42,7 +42,8 @@ def test_the_grid_stays_in_its_box_and_its_switch_keeps_what_was_typed(page, t, 
     switch.click()
     page.locator("#data summary").first.click()
     expect(page.locator("#header-switch")).to_have_attribute("aria-pressed", "false")
-    expect(grid.locator("thead th").nth(1)).to_have_text("column_2")
+    expect(grid.locator("thead th").nth(0)).to_have_text(t("Line number"))
+    expect(grid.locator("thead th").nth(2)).to_have_text("column_2")
     expect(page.locator("#user")).to_have_value("{{question}} half")
     assert violations(page) == []
 

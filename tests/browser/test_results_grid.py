@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from ..endpoint import MisbehavingEndpoint, ok
 from .helpers import add_config as fill_and_save
-from .helpers import both_languages, expect_status, launch
+from .helpers import both_languages, expect_status, launch, wait_for_address
 from .test_access import violations
 
 
@@ -32,7 +32,7 @@ def test_rows_are_read_selected_and_copied_by_keys(demo, t):
     number = second.locator(".number-cell a").inner_text()
     expect(drawer.get_by_role("heading", name=t("Request %(n)s", n=number))).to_be_visible()
     expect(drawer.locator(".message.user")).to_be_visible()
-    assert f"open={int(number) - 1}" in page.url
+    wait_for_address(page, f"open={int(number) - 1}")
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(second).to_be_focused()
@@ -44,7 +44,7 @@ def test_rows_are_read_selected_and_copied_by_keys(demo, t):
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
     expect(rows(page).nth(25)).to_be_focused()
-    assert "open=" not in page.url
+    wait_for_address(page, "open=", there=False)
 
     # selected by keys, with a range
     rows(page).nth(0).focus()
@@ -94,7 +94,7 @@ def test_the_url_holds_widths_columns_and_the_open_row(demo):
     handle.focus()
     page.keyboard.press("ArrowRight")
     width = page.locator("th[data-col=answer]").bounding_box()["width"]
-    assert f"w=answer%3A{round(width)}" in page.url
+    wait_for_address(page, f"w=answer%3A{round(width)}")
     cost = page.locator("th[data-col=cost] .width-handle")
     cost.focus()
     page.keyboard.press("ArrowRight")  # a second column
@@ -111,7 +111,7 @@ def test_the_url_holds_widths_columns_and_the_open_row(demo):
         "all => all.map(h => h.dataset.col)"
     )
     assert columns == ["answer", "outcome", "latency", "cost"]
-    assert "w=answer" in page.url
+    wait_for_address(page, "w=answer")
     assert violations(page) == []
 
 

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from .helpers import both_languages, click_middle
+from .helpers import both_languages, click_middle, wait_for_address
 from .test_access import violations
 
 
@@ -59,11 +59,11 @@ def test_a_bucket_of_a_chart_opens_a_drawer(demo, t):
     drawer = page.locator("#bucket-drawer")
     expect(drawer).to_be_visible()
     expect(drawer).to_be_in_viewport()
-    assert "#bin=" in page.url
+    wait_for_address(page, "#bin=")
     assert violations(page) == []
     title = page.locator("#bucket-title").inner_text()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#bucket-title")).not_to_have_text(title)
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
-    assert "#bin=" not in page.url
+    wait_for_address(page, "#bin=", there=False)
