@@ -20,7 +20,8 @@ from gevent.event import Event
 
 from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor
-from simple_batch.core.domain import Cause, Defaults, Endpoint, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause, Defaults, Endpoint
 from simple_batch.core.settings import Settings
 from simple_batch.engine.classify import Classification
 from simple_batch.engine.governor import Flow

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from simple_batch.core.domain import NANO
+from simple_batch.core.call_prices import NANO
 from simple_batch.engine import token_count
 from simple_batch.services import configs, estimate, job_options, jobs, uploads
 from simple_batch.store.database import connected

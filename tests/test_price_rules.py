@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simple_batch.core import price_rules, public_holidays
-from simple_batch.core.domain import BATCH_TIER, NANO, Prices, Usage
+from simple_batch.core.call_prices import NANO, Prices, Usage
+from simple_batch.core.domain import BATCH_TIER
 from simple_batch.core.errors import InvalidInput
 from simple_batch.core.price_rules import PriceRules, from_json, from_mapping
 from simple_batch.services import price_texts, prices

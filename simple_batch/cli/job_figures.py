@@ -53,7 +53,7 @@ def list_jobs(status, tag, deleted, as_json):
 
 def _list_deleted(as_json: bool) -> None:
     """What is in the bin."""
-    from ..services import job_bin  # loads what runs jobs, which a list of them needs not
+    from ..services import job_bin  # here: it loads what runs jobs
 
     found = job_bin.listing()
     if as_json:

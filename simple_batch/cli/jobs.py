@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..core.domain import Cause, JobStatus, Sharing, in_units
+from ..core.call_prices import in_units
+from ..core.domain import Cause, JobStatus, Sharing
 from ..core.errors import InvalidInput
 from ..services import (
     batch_service,

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from .. import export
-from ..core.domain import in_units
+from ..core.call_prices import in_units
 from ..core.errors import InvalidInput, NotFound
 from ..insight.summary import summary
 from ..services import configs, estimate, job_creation, readings, row_subset, table_choices, uploads

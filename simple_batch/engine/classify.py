@@ -7,7 +7,8 @@ import time
 
 import msgspec
 
-from ..core.domain import EMBEDDINGS, Cause, Outcome, Usage, Verdict
+from ..core.call_prices import Usage
+from ..core.domain import EMBEDDINGS, Cause, Outcome, Verdict
 from ..core.messages import Message
 from ..core.redaction import redact
 from ..core.stored_messages import (

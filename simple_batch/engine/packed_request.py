@@ -9,15 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ..core.domain import (
-    Attempt,
-    Cause,
-    Request,
-    RequestResult,
-    RequestStatus,
-    Usage,
-    Verdict,
-)
+from ..core.call_prices import Usage
+from ..core.domain import Attempt, Cause, Request, RequestResult, RequestStatus, Verdict
 from ..core.stored_messages import VECTORS_MISSING
 from .classify import Classification, disqualified
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import gevent
 import msgspec
 
-from ..core.domain import Adjustment, Cause, Endpoint, Request, Usage
+from ..core.call_prices import Usage
+from ..core.domain import Adjustment, Cause, Endpoint, Request
 from ..core.errors import ConfigurationError
 from ..core.messages import Message, translatable
 from ..core.settings import Settings

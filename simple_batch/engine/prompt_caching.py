@@ -15,8 +15,9 @@ from functools import cache, lru_cache
 
 import msgspec
 
+from ..core.call_prices import Prices
 from ..core.data_files import data_file
-from ..core.domain import ApiFormat, Endpoint, Prices
+from ..core.domain import ApiFormat, Endpoint
 from ..core.prompt_prefix import leading_system_messages
 
 CHAT = "/v1/chat/completions"

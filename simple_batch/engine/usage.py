@@ -9,7 +9,8 @@ ephemeral_1h_input_tokens (https://platform.claude.com/docs/en/build-with-claude
 
 import msgspec
 
-from ..core.domain import EMBEDDINGS, Usage
+from ..core.call_prices import Usage
+from ..core.domain import EMBEDDINGS
 from .usage_figures import Figures, figures_of
 
 MOST_TOKENS = 1_000_000_000  # of one answer

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from ..core.domain import IMAGE, Request, Usage
+from ..core.call_prices import Usage
+from ..core.domain import IMAGE, Request
 from ..core.json_pieces import beginning
 from . import token_count
 from .classify import Classification

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from ..core import content, max_tokens
+from ..core.call_prices import NANO
 from ..core.clock import give_way
-from ..core.domain import NANO
 from ..core.json_pieces import exceeds
 from ..core.reasoning import mentions_reasoning
 from ..store import rating_condition, ratings

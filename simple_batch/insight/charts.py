@@ -7,9 +7,10 @@ from typing import NamedTuple, TypedDict
 
 import msgspec
 
+from ..core.call_prices import NANO
 from ..core.clock import now_ms
 from ..core.content import with_breaks
-from ..core.domain import NANO, JobStatus
+from ..core.domain import JobStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..store import jobs

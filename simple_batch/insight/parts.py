@@ -5,8 +5,9 @@ from typing import NamedTuple, TypedDict
 
 from peewee import fn
 
+from ..core.call_prices import NANO
 from ..core.clock import iso, now_ms
-from ..core.domain import NANO, JobStatus, PartState, Service
+from ..core.domain import JobStatus, PartState, Service
 from ..store import batch_parts, part_history
 from ..store.batch_parts import OPEN, UNDER_WAY, UNSENT
 from ..store.models import BatchPart, Job

@@ -5,8 +5,9 @@ import math
 from decimal import Decimal
 from typing import TypedDict
 
+from ..core.call_prices import NANO
 from ..core.clock import iso, now_ms
-from ..core.domain import NANO, Cause, JobStatus, Service
+from ..core.domain import Cause, JobStatus, Service
 from ..store import jobs, savings
 from ..store.latency_sketch import LatencySketch
 from ..store.models import Job, database

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from ..core.domain import Outcome, in_units
+from ..core.call_prices import in_units
+from ..core.domain import Outcome
 from ..core.languages import translated
 from ..core.messages import Message, listed, translatable
 from ..core.saving_words import SAVED_BY

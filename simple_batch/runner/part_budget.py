@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..core.domain import BATCH_TIER, EMBEDDINGS, Usage, in_units
+from ..core.call_prices import Usage, in_units
+from ..core.domain import BATCH_TIER, EMBEDDINGS
 from ..core.json_pieces import with_breaks
 from ..core.messages import Message, translatable
 from ..engine.breaker import PauseReason

@@ -9,8 +9,9 @@ from typing import Protocol
 import gevent
 import msgspec
 
+from ..core.call_prices import Prices
 from ..core.context import Vault
-from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState, Prices, Request
+from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState, Request
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.answer_memory import Answers

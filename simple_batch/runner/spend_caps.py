@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..core import time_windows
+from ..core.call_prices import Prices, in_units
 from ..core.clock import now_ms
-from ..core.domain import Prices, Service, in_units
+from ..core.domain import Service
 from ..core.messages import translatable
 from ..engine.breaker import PauseReason
 from ..engine.classify import Classification

@@ -2,8 +2,9 @@
 
 import msgspec
 
+from ..core.call_prices import Usage
 from ..core.clock import now_ms
-from ..core.domain import BATCH_TIER, JobStatus, Service, Usage
+from ..core.domain import BATCH_TIER, JobStatus, Service
 from ..core.errors import Conflict
 from ..core.messages import translatable
 from ..store import configs, part_history

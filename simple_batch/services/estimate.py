@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ..core import context
+from ..core.call_prices import TOKENS_PER_PRICE, Usage
 from ..core.clock import now_ms
-from ..core.domain import BATCH_TIER, TOKENS_PER_PRICE, Request, Usage
+from ..core.domain import BATCH_TIER, Request
 from ..core.json_pieces import Breaks, beginning
 from ..engine import probe, token_count
 from ..engine.structured_output import Structure

@@ -9,8 +9,9 @@ import msgspec
 
 from .. import intake
 from ..core import context, price_rules, time_windows
+from ..core.call_prices import Usage
 from ..core.clock import now_ms
-from ..core.domain import BATCH_TIER, EMBEDDINGS, Service, Sharing, Spread, Usage
+from ..core.domain import BATCH_TIER, EMBEDDINGS, Service, Sharing, Spread
 from ..core.errors import InvalidInput, NotFound
 from ..core.messages import translatable
 from ..core.schema import Schema

@@ -30,7 +30,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ..core import context, loop_lag
-from ..core.domain import ACTIVE_STATUSES, NANO, JobStatus, PartState
+from ..core.call_prices import NANO
+from ..core.domain import ACTIVE_STATUSES, JobStatus, PartState
 from ..core.errors import DatabaseMoved
 from ..core.identity import Scope
 from ..core.version import __version__

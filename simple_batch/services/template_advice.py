@@ -4,7 +4,7 @@ first column."""
 from collections.abc import Sequence
 
 from .. import intake
-from ..core.domain import in_units
+from ..core.call_prices import in_units
 from ..core.messages import Message, translatable
 from ..core.prompt_prefix import HEAD_TOKENS
 from ..core.stored_messages import COLUMN_BEFORE_TEXT

@@ -14,8 +14,9 @@ import gevent
 import msgspec
 
 from ..core import context, identity
+from ..core.call_prices import Usage
 from ..core.clock import now_ms
-from ..core.domain import Cause, Defaults, Endpoint, Fault, Outcome, Request, Service, Usage
+from ..core.domain import Cause, Defaults, Endpoint, Fault, Outcome, Request, Service
 from ..core.errors import ConfigurationError, InvalidInput
 from ..core.messages import Message
 from ..core.stored_messages import recognised

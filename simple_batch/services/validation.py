@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ..core import context
 from ..core.address_policy import AddressPolicy, AddressRefused
-from ..core.domain import NANO
+from ..core.call_prices import NANO
 from ..core.errors import InvalidInput
 from ..core.messages import Message, translatable
 

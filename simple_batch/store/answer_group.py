@@ -3,15 +3,8 @@ columns. Most lines of a batch's results are such answers, and there are million
 
 import msgspec
 
-from ..core.domain import (
-    BATCH_TIER,
-    Attempt,
-    BatchAnswer,
-    CallPrices,
-    Prices,
-    RequestResult,
-    RequestStatus,
-)
+from ..core.call_prices import CallPrices, Prices
+from ..core.domain import BATCH_TIER, Attempt, BatchAnswer, RequestResult, RequestStatus
 from .job_change import Recorded
 
 _SUCCEEDED = RequestStatus.SUCCEEDED.value

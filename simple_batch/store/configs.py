@@ -9,8 +9,9 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core import price_rules
+from ..core.call_prices import Prices
 from ..core.context import Vault
-from ..core.domain import Adjustment, ApiFormat, Auth, Defaults, Endpoint, Prices, StreamMode
+from ..core.domain import Adjustment, ApiFormat, Auth, Defaults, Endpoint, StreamMode
 from ..core.errors import NotFound
 from ..core.messages import translatable
 from ..core.redaction import parts_of, remember

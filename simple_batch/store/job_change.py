@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from ..core.domain import (
-    NOTHING_SAVED,
-    Attempt,
-    Cause,
-    Prices,
-    RequestResult,
-    RequestStatus,
-    Saved,
-    Usage,
-)
+from ..core.call_prices import NOTHING_SAVED, Prices, Saved, Usage
+from ..core.domain import Attempt, Cause, RequestResult, RequestStatus
 from . import spending, timeline
 from .counters import process_counters
 from .dialect import LOCKING

@@ -313,7 +313,7 @@ class Job(BaseModel):
     cache_aware = BooleanField(null=True)  # sent by shared prefixes; null: where that is cheaper
     saved_calls = IntegerField(default=0)
     saved_nano = BigIntegerField(default=0)
-    # what these calls and others saved (core/domain.Saved); reuse: the part of the two above that came
+    # what these calls and others saved (core/call_prices.Saved); reuse: the part of the two above that came
     # from other jobs
     saved_reuse_calls = IntegerField(default=0)
     saved_reuse_nano = BigIntegerField(default=0)

@@ -5,8 +5,9 @@ import hashlib
 
 import msgspec
 
+from ..core.call_prices import Usage
 from ..core.clock import now_ms
-from ..core.domain import Outcome, RequestResult, RequestStatus, Usage
+from ..core.domain import Outcome, RequestResult, RequestStatus
 from .job_change import Recorded
 from .models import database
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import NamedTuple, TypedDict
 
-from ..core.domain import NANO
+from ..core.call_prices import NANO
 from ..core.saving_words import SAVED_BY
 from .jobs import SAVED_BY as _COUNTED
 from .models import Job

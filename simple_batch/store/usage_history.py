@@ -2,7 +2,8 @@
 
 import msgspec
 
-from ..core.domain import JobStatus, Usage
+from ..core.call_prices import Usage
+from ..core.domain import JobStatus
 from .models import Job, database
 
 JOBS = 3

@@ -19,9 +19,9 @@ from flask_babel import (
 from jinja2 import pass_context
 from markupsafe import Markup, escape
 
+from ..core.call_prices import NANO
 from ..core.command_names import in_words_of_program
 from ..core.content import with_breaks
-from ..core.domain import NANO
 from ..services import lifecycle
 from . import answer_markdown, labels, text_shape
 

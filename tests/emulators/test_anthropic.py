@@ -6,7 +6,8 @@ import anthropic
 import msgspec
 import pytest
 
-from simple_batch.core.domain import ApiFormat, Cause, Defaults, Endpoint, Outcome, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import ApiFormat, Cause, Defaults, Endpoint, Outcome
 from simple_batch.core.errors import ConfigurationError
 from simple_batch.engine import probe
 from simple_batch.engine.classify import classify, classify_failure

@@ -4,7 +4,8 @@ the next: minutes of calls take milliseconds."""
 import heapq
 import random
 
-from simple_batch.core.domain import Cause, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause
 from simple_batch.engine.classify import Classification
 from simple_batch.engine.governor import Governor
 

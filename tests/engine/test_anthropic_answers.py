@@ -5,7 +5,8 @@ import json
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from simple_batch.core.domain import Cause, Outcome, Usage, Verdict
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause, Outcome, Verdict
 from simple_batch.engine.anthropic import translation
 from simple_batch.engine.anthropic.answer_format import ANSWER_TOOL
 from simple_batch.engine.anthropic.stream import MessageReader

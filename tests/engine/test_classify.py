@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from simple_batch.core.domain import Cause, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause
 from simple_batch.engine.classify import classify
 from simple_batch.engine.transport import Reply
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simple_batch.core.domain import Cause, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause
 from simple_batch.engine.classify import Classification
 from simple_batch.engine.governor import Flow, Governor
 from simple_batch.engine.rate_limit_headers import LONGEST_S, RateLimits, duration_s, retry_after_s

@@ -7,6 +7,7 @@ import gevent
 import msgspec
 import pytest
 
+from simple_batch.core.call_prices import Usage
 from simple_batch.core.domain import (
     EMBEDDINGS,
     Attempt,
@@ -15,7 +16,6 @@ from simple_batch.core.domain import (
     RequestResult,
     RequestStatus,
     Spread,
-    Usage,
 )
 from simple_batch.engine import packing
 from simple_batch.engine.governor import Governor

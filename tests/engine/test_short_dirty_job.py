@@ -7,7 +7,8 @@ from collections import deque
 
 import pytest
 
-from simple_batch.core.domain import Cause, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause
 from simple_batch.engine import retry
 from simple_batch.engine.classify import Classification
 from simple_batch.engine.governor import Governor

@@ -5,7 +5,8 @@ import json
 import msgspec
 import pytest
 
-from simple_batch.core.domain import Cause, RequestStatus, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause, RequestStatus
 from simple_batch.core.schema import Schema
 from simple_batch.engine.governor import Governor
 from simple_batch.engine.structured_output import Structure

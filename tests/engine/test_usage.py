@@ -6,7 +6,8 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from simple_batch.core.domain import EMBEDDINGS, Prices, Usage
+from simple_batch.core.call_prices import Prices, Usage
+from simple_batch.core.domain import EMBEDDINGS
 from simple_batch.engine.usage import usage_of
 from simple_batch.engine.usage_estimate import estimated_usage
 

@@ -7,16 +7,9 @@ import json
 import pytest
 
 from simple_batch import export
+from simple_batch.core.call_prices import Prices, Usage
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import (
-    Attempt,
-    Cause,
-    Prices,
-    Request,
-    RequestResult,
-    RequestStatus,
-    Usage,
-)
+from simple_batch.core.domain import Attempt, Cause, Request, RequestResult, RequestStatus
 from simple_batch.core.errors import InvalidInput, NotFound
 from simple_batch.export import csv_file
 from simple_batch.export.columns import Table

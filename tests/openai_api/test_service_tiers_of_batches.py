@@ -2,7 +2,7 @@
 
 import json
 
-from simple_batch.core.domain import NANO
+from simple_batch.core.call_prices import NANO
 from simple_batch.store.database import connected
 from simple_batch.store.models import ApiConfig, Job
 

@@ -6,7 +6,8 @@ from collections import deque
 
 from simple_batch.cluster.limit_coordinator import LimitCoordinator
 from simple_batch.cluster.shared_governor import SharedGovernor
-from simple_batch.core.domain import Cause, Usage
+from simple_batch.core.call_prices import Usage
+from simple_batch.core.domain import Cause
 from simple_batch.engine.classify import Classification
 
 from .. import redis_server

@@ -18,8 +18,9 @@ from types import SimpleNamespace
 import gevent
 
 from simple_batch.cluster.spend_leases import LeasedSpendLimits
+from simple_batch.core.call_prices import NANO, Prices, Usage
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import NANO, Prices, RequestResult, RequestStatus, Usage
+from simple_batch.core.domain import RequestResult, RequestStatus
 from simple_batch.engine.breaker import PauseReason
 from simple_batch.engine.classify import Classification
 from simple_batch.engine.spend_limit import CapReached

@@ -9,7 +9,8 @@ import gevent
 import pytest
 
 from simple_batch import export, insight
-from simple_batch.core.domain import NANO, Spread
+from simple_batch.core.call_prices import NANO
+from simple_batch.core.domain import Spread
 from simple_batch.core.errors import InvalidInput
 from simple_batch.services import configs, job_creation, job_options, job_retry, jobs, recipes
 from simple_batch.services.job_options import ExtraConfig

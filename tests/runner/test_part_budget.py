@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch.core.domain import NANO
+from simple_batch.core.call_prices import NANO
 from simple_batch.runner.part_budget import _allowed_tokens
 from simple_batch.runner.spend_caps import ConfigSpendLimit
 from simple_batch.services import jobs

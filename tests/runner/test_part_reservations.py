@@ -7,8 +7,8 @@ import traceback
 
 import pytest
 
+from simple_batch.core.call_prices import NANO
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import NANO
 from simple_batch.runner.part_release import new_marker
 from simple_batch.store import batch_parts, spend_leases
 from simple_batch.store.database import close_database, connected, open_database

@@ -5,7 +5,8 @@ import time
 import gevent
 import pytest
 
-from simple_batch.core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus
+from simple_batch.core.call_prices import Prices
+from simple_batch.core.domain import Attempt, Cause, RequestResult, RequestStatus
 from simple_batch.runner.recorder import Recorder
 from simple_batch.store.results import Recorded
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from simple_batch.core.domain import NANO
+from simple_batch.core.call_prices import NANO
 from simple_batch.core.errors import Conflict
 from simple_batch.services import jobs
 from simple_batch.store import batch_parts

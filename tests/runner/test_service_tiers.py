@@ -9,8 +9,9 @@ from decimal import Decimal
 import pytest
 
 from simple_batch import export, insight
+from simple_batch.core.call_prices import NANO
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import BATCH_TIER, NANO
+from simple_batch.core.domain import BATCH_TIER
 from simple_batch.core.errors import InvalidInput
 from simple_batch.runner.providers import Provider
 from simple_batch.services import job_creation, jobs, lifecycle, recipes

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from simple_batch.core import clock, time_windows
-from simple_batch.core.domain import NANO
+from simple_batch.core.call_prices import NANO
 from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.runner import spend_caps
 from simple_batch.services import configs, job_creation, job_options, jobs

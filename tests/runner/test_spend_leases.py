@@ -18,8 +18,9 @@ from simple_batch.cluster import spend_leases as runner_blocks
 from simple_batch.cluster.spend_leases import SpendLease
 from simple_batch.cluster.worker import Worker as ClusterWorker
 from simple_batch.core import settings as app_settings
+from simple_batch.core.call_prices import NANO, Prices, Usage
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import NANO, Prices, RequestResult, RequestStatus, Usage
+from simple_batch.core.domain import RequestResult, RequestStatus
 from simple_batch.runner import spend_caps
 from simple_batch.runner.hooks import Hooks
 from simple_batch.store import spend_leases, spending

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from simple_batch.core.domain import Attempt, Cause, Prices, RequestResult, RequestStatus
+from simple_batch.core.call_prices import Prices
+from simple_batch.core.domain import Attempt, Cause, RequestResult, RequestStatus
 from simple_batch.runner.recorder import Recorder
 from simple_batch.store.database import connected
 from simple_batch.store.models import Result

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from simple_batch import export, insight
-from simple_batch.core.domain import NANO
+from simple_batch.core.call_prices import NANO
 from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import Attempt, Result

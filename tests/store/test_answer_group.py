@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from simple_batch.core.call_prices import CallPrices, Prices, Usage
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import BATCH_TIER, BatchAnswer, CallPrices, Outcome, Prices, Usage
+from simple_batch.core.domain import BATCH_TIER, BatchAnswer, Outcome
 from simple_batch.core.price_rules import HourFactor, HourRates, LongContext, PriceRules, Rate
 from simple_batch.store import results
 from simple_batch.store.answer_group import AnswerGroup

@@ -11,8 +11,9 @@ import pytest
 from playhouse.migrations import Runner
 
 from simple_batch import create_app, insight
+from simple_batch.core.call_prices import Prices
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import Outcome, Prices, RequestResult, RequestStatus
+from simple_batch.core.domain import Outcome, RequestResult, RequestStatus
 from simple_batch.runner.background import _read as read
 from simple_batch.services import jobs
 from simple_batch.store import outcome_fill, requeue, results

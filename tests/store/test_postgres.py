@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from simple_batch import create_app
+from simple_batch.core.call_prices import Prices
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import Prices, Request, RequestResult, RequestStatus
+from simple_batch.core.domain import Request, RequestResult, RequestStatus
 from simple_batch.core.errors import DatabaseError
 from simple_batch.runner.lease import ServerLease
 from simple_batch.store import dialect, models, postgres_backend, requeue, results, search

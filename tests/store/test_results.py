@@ -6,16 +6,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from simple_batch.core.call_prices import Prices, Usage
 from simple_batch.core.clock import now_ms
-from simple_batch.core.domain import (
-    Attempt,
-    Cause,
-    Prices,
-    Request,
-    RequestResult,
-    RequestStatus,
-    Usage,
-)
+from simple_batch.core.domain import Attempt, Cause, Request, RequestResult, RequestStatus
 from simple_batch.store import error_groups, requeue, results
 from simple_batch.store import requests as request_rows
 from simple_batch.store.models import ApiConfig, ErrorGroup, Job, Result, Timeline, database
