@@ -154,6 +154,8 @@ class Prices(msgspec.Struct, frozen=True, dict=True):
     ) -> int | None:
         """The highest cost that calls can have for which a tier was asked: it or the standard one may be
         used, in a batch only the batch's price, at any hour."""
+        if self.rules.hours is None and (service_tier is None or is_batch(service_tier)):
+            return self._cost(usage, service_tier, ONE, longest)
         factor = self.rules.factors()[-1]
         tiers = (service_tier,) if is_batch(service_tier) else (None, service_tier)
         costs = [self._cost(usage, tier, factor, longest) for tier in tiers]

@@ -93,9 +93,13 @@ class Answer(Response):
     """An answer, with what it holds of the memory for all answers and how long it waited for that."""
 
     def __init__(self, held: Held):
-        super().__init__()
+        # all that Response sets, without a cookie jar: each call makes an answer, and none asks for cookies
+        vars(self).update(_BLANK, history=[])
         self.held = held
         self.paused_s = 0.0
+
+
+_BLANK = {**vars(Response()), "cookies": None}
 
 
 class GeventAdapter(BaseAdapter):
@@ -289,7 +293,7 @@ class GeventAdapter(BaseAdapter):
             if not begun:
                 if answer.get_code() < 200:
                     continue
-                body.begin(answer.get_code(), str(answer.get("content-encoding") or ""))
+                body.begin(answer.get_code(), _encoding(_headers_of(answer)))
                 begun = True
             if answer.body:
                 data = bytes(answer.body)
@@ -316,7 +320,7 @@ class GeventAdapter(BaseAdapter):
         self, request: PreparedRequest, answer: "_Message", held: Held, limit: Deadline
     ) -> Answer:
         response = _head_of(request, answer, held)
-        encoding = response.headers.get("content-encoding", "").strip().lower()
+        encoding = _encoding(response.headers)
         if not encoding or encoding == "identity" or not answer.body:
             response._content = bytes(answer.body)
             return response
@@ -391,10 +395,19 @@ def _head_of(request: PreparedRequest, answer: _Message, held: Held) -> Answer:
     response = Answer(held)
     response.status_code = answer.get_code()
     response.reason = answer.status_message or ""
-    response.headers = CaseInsensitiveDict(answer.headers)
+    response.headers = _headers_of(answer)
     response.request = request
     response.url = request.url or ""
     return response
+
+
+def _headers_of(answer: _Message) -> CaseInsensitiveDict[str]:
+    """Of a header that comes more than once the last one."""
+    return CaseInsensitiveDict(answer.headers)
+
+
+def _encoding(headers: Mapping[str, str]) -> str:
+    return headers.get("content-encoding", "").strip().lower()
 
 
 def _bytes(body: bytes | str | None) -> bytes:
@@ -411,9 +424,10 @@ def _head(request: PreparedRequest, parts: SplitResult) -> bytes:
     lines += [f"{_text(name)}: {_text(value)}" for name, value in request.headers.items()]
     if request.body is not None:
         lines.append(f"Content-Length: {len(request.body)}")
-    if any("\r" in line or "\n" in line for line in lines):
+    head = "\r\n".join([*lines, "", ""])
+    if head.count("\r") != len(lines) + 1 or head.count("\n") != len(lines) + 1:
         raise InvalidHeader(LINE_BREAK_IN_HEADER())
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return head.encode("latin-1")
 
 
 def _text(value: bytes | str) -> str:

@@ -1,6 +1,5 @@
 """One attempt over a requests.Session: prepared once, sent with a total deadline."""
 
-import copy
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -147,8 +146,10 @@ class Transport:
 
     def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
         # The headers are shared by all copies: nothing in them belongs to one request only.
-        request = copy.copy(self._template(method, self._urls.path_of(path, body)))
-        request.body = body
+        request = requests.PreparedRequest.__new__(requests.PreparedRequest)
+        vars(request).update(
+            vars(self._template(method, self._urls.path_of(path, body))), body=body
+        )
         return request
 
     def _send(self, request: requests.PreparedRequest, timeout_s: float) -> Reply:

@@ -65,6 +65,21 @@ def finding(behaviour, timeout_s=30.0, url="/v1/chat/completions"):
             Cause.BAD_RESPONSE,
             Verdict.RETRY,
         ),
+        (
+            e.http(200, b"{}", "Content-Encoding: gzip", "Content-Encoding: br"),
+            Cause.BAD_RESPONSE,
+            Verdict.RETRY,
+        ),
+        (
+            e.http(503, b"<p>", "Content-Encoding: gzip", "Content-Encoding: br"),
+            Cause.OVERLOADED,
+            Verdict.RETRY,
+        ),
+        (
+            e.http(200, b"<p>", "Content-Type: text/html", "Content-Type: text/html"),
+            Cause.BAD_RESPONSE,
+            Verdict.RETRY,
+        ),
         (e.http(302, b"", "Location: http://127.0.0.1:1/"), Cause.NOT_FOUND, Verdict.STOP),
         (e.error(400, "bad value"), Cause.BAD_REQUEST, Verdict.FINAL),
         (e.error(400, "too long", "context_length_exceeded"), Cause.CONTEXT_LENGTH, Verdict.FINAL),
@@ -88,6 +103,24 @@ def test_cause_and_verdict(behaviour, cause, verdict):
     found = finding(behaviour)
     assert (found.cause, found.verdict) == (cause, verdict), found
     assert bool(found.message) == (cause is not None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "wait_s"),
+    [
+        (("Retry-After: 7", "retry-after: 7"), 7),
+        (("Retry-After: 7", "Retry-After: 9"), 9),  # the last one holds
+        (("Retry-After-Ms: 7000", "Retry-After-Ms: 7000"), 7),
+        (("X-Retry-After: 7", "X-Retry-After: 7"), 7),
+        (("x-ratelimit-remaining-requests: 0",) * 2, None),
+        (("x-ratelimit-limit-requests: 60", "x-ratelimit-limit-requests: 70"), None),
+        (("x-should-retry: true", "Set-Cookie: a=1", "Set-Cookie: b=2"), None),
+        (("X-Amzn-Errortype: Throttled", "X-Amzn-Errortype: Slow"), None),
+    ],
+)
+def test_a_header_that_comes_twice(lines, wait_s):
+    found = finding(e.http(429, {"error": {"message": "slow down"}}, *lines))
+    assert (found.cause, found.retry_after_s) == (Cause.RATE_LIMIT, wait_s)
 
 
 def test_a_good_answer_tells_usage_and_model():
