@@ -7,6 +7,10 @@ python -m bench [--quick] [--only TEXT] [PART ...]
 With --only (repeatable) the parts faults and limits measure the rows whose names contain the text.
 """
 
+from gevent import monkey
+
+monkey.patch_all()
+
 import argparse
 import json
 import os

@@ -51,6 +51,20 @@ class Encoder:
     def encode(self, request: Request) -> bytes:
         """The body to send. ``stream`` is left out: how an answer is read is decided where it is
         sent."""
+        return _encode(self._fields(request))
+
+    def encode_for_batch(self, request: Request) -> tuple[bytes, str]:
+        """The same without a service tier, which a batch has itself, and the name of the model; "" where that
+        is no text: the provider says what is wrong with it."""
+        body = self._fields(request)
+        if "service_tier" in body:
+            service_tier.remove(body)
+        model = body.get("model")
+        if model is self._model:
+            return _encode(body), self._defaults.model
+        return _encode(body), "" if model is None else _name(model)
+
+    def _fields(self, request: Request) -> Fields:
         body = _decode(request.body)
         body.pop("stream", None)
         body.pop("stream_options", None)
@@ -79,7 +93,7 @@ class Encoder:
             for path in self._left_out:
                 without(body, path)
             adjust_body(body, plan.adjustments)
-        return _encode(body)
+        return body
 
     def _plan(self, url: str) -> _Plan:
         params, own = _generating(self._defaults), self._defaults.own

@@ -52,8 +52,15 @@ def without(body: bytes) -> bytes:
     if asked(body) is None:
         return body
     fields = _fields(body)
-    del fields["service_tier"]
+    remove(fields)
     return msgspec.json.encode(fields)
+
+
+def remove(fields: dict[str, msgspec.Raw]) -> None:
+    """Ask for no tier in the fields of a body; what names none stays, and the provider says what is wrong
+    with it."""
+    if bytes(fields["service_tier"])[:1] == b'"':
+        del fields["service_tier"]
 
 
 def of_answer(
@@ -65,7 +72,7 @@ def of_answer(
         name = _read(told)
         if name is not None:
             return name
-    if FIELD in bytes(usage):
+    if bytes(usage).find(FIELD) >= 0:  # quicker than "in", and each answer comes here
         return _named(bytes(usage))
     named = str((headers or {}).get(_HEADER, "")).lower()
     return named if named in _HEADER_TIERS else None

@@ -22,14 +22,19 @@ class BodyEncoder:
 
     def encode(self, request: Request) -> bytes:
         """The body as it would be sent now."""
-        own = self._own_defaults or self.structure
-        return self._encode(request) if own else self.provider.encode(request)
+        return self._encoder_now().encode(request)
+
+    def encode_for_batch(self, request: Request) -> tuple[bytes, str]:
+        """The body as it would be sent in a batch now, and the name of its model."""
+        return self._encoder_now().encode_for_batch(request)
 
     def defaults(self) -> Defaults:
         """Those that requests are encoded with now."""
         return job_defaults(self._job, self.provider.defaults)
 
-    def _encode(self, request: Request) -> bytes:
+    def _encoder_now(self) -> Encoder:
+        if not (self._own_defaults or self.structure):
+            return self.provider.encoder
         defaults = self.provider.defaults
         level = self.structure.level if self.structure else 0
         # another at first, when the config was edited, and when the endpoint takes no schema
@@ -38,4 +43,4 @@ class BodyEncoder:
             fields = (self.structure.fields,) if self.structure else ()
             encoder = self._encoder = Encoder(job_defaults(self._job, defaults), *fields)
             self._encoder_of = defaults, level
-        return encoder.encode(request)
+        return encoder

@@ -13,7 +13,6 @@ from ..core.stored_messages import (
     TOO_MANY_INPUTS,
     UNREADABLE_IMAGE,
 )
-from ..engine import service_tier
 from ..engine.batch_api.batch_client import BatchClient
 from ..engine.transport import TransportFailure
 from ..store import images
@@ -25,15 +24,10 @@ _OTHER_BYTES_PER_TOKEN = 2.5  # of other text: three bytes of UTF-8 are about a 
 _LINE_ID = re.compile(r"[rR](0|[1-9][0-9]{0,9})")
 
 
-class _Model(msgspec.Struct):
-    model: str = ""
-
-
 class _Inputs(msgspec.Struct):
     input: list[msgspec.Raw] | msgspec.Raw = msgspec.Raw()
 
 
-_model_of = msgspec.json.Decoder(_Model).decode
 _inputs_of = msgspec.json.Decoder(_Inputs).decode
 
 
@@ -97,13 +91,10 @@ class LineMaker:
         if urls and url not in urls:
             named = ", ".join(self.client.limits.urls)
             raise Unfit(Cause.BAD_REQUEST, NO_BATCH_URL(url=url, urls=named))
-        body = self.bodies.encode(request)
-        if service_tier.FIELD in body:
-            body = service_tier.without(body)
+        body, model = self.bodies.encode_for_batch(request)
         if self._corrections is not None:
             body = self._corrections.applied(request, body)
         tokens = estimated_tokens(body)
-        model = _name_of_model(body)
         inputs = self._inputs(body) if url == EMBEDDINGS else 0
         try:
             if self._images_in is not None:
@@ -134,13 +125,6 @@ def estimated_tokens(body: bytes) -> int:
         return len(body) // _BYTES_PER_TOKEN + 1
     plain = len(body.decode("ascii", "ignore"))
     return round(plain / _BYTES_PER_TOKEN + (len(body) - plain) / _OTHER_BYTES_PER_TOKEN) + 1
-
-
-def _name_of_model(body: bytes) -> str:
-    try:
-        return _model_of(body).model
-    except msgspec.ValidationError:
-        return ""  # the provider says what is wrong with it
 
 
 def _embedded(body: bytes) -> int:

@@ -27,7 +27,8 @@ from .response_reuse import ResponseReuse
 
 log = logging.getLogger(__name__)
 
-PAGE = 500  # requests looked at a time
+PAGE = 500  # requests looked at a time, at first
+MOST_IN_PAGE, PAGE_BYTES = 2_000, 2_000_000  # then as their size has shown
 MOST_BYTES = 100_000_000  # of a part where the provider states no limit
 OPEN_PARTS = 32  # that grow at a time, of a job with several models, endpoints or configs
 FLUSH_BYTES = 4_000_000  # of lines in memory
@@ -44,44 +45,34 @@ class _Growing:
         self._url, self._model = part.url, part.model
         self._limits = limits
         self._waiting: list[Line] = []  # not written yet
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         self.requests = self.bytes = self.tokens = self.inputs = 0
 
-    def takes(self, line: Line) -> bool:
-        """Whether a line of the same way and config has the part's endpoint and model, and is within the
-        limits beside the others. The first always is."""
-        limits = self._limits
-        return (
-            line.model == self._model
-            and line.url == self._url
-            and (
-                not self.requests
-                or (
-                    self.requests < limits.requests
-                    and self.bytes + line.size <= limits.bytes
-                    and self.tokens + line.tokens <= limits.tokens
-                    and self.inputs + line.inputs <= limits.inputs
-                )
-            )
-        )
-
     def add(self, line: Line) -> bool:
-        """Returns True if what waits should be written."""
-        size = line.size
+        """Take a line of the same way and config. False: it has another endpoint or model, or is beyond the
+        limits beside the others; the first never is."""
+        limits, size = self._limits, self.bytes + line.size
+        tokens, inputs = self.tokens + line.tokens, self.inputs + line.inputs
+        within = (
+            self.requests < limits.requests
+            and size <= limits.bytes
+            and tokens <= limits.tokens
+            and inputs <= limits.inputs
+        )
+        if line.model != self._model or line.url != self._url or (self.requests and not within):
+            return False
         self._waiting.append(line)
-        self._waiting_bytes += size
+        self.waiting_bytes += line.size
         self.requests += 1
-        self.bytes += size
-        self.tokens += line.tokens
-        self.inputs += line.inputs
-        return self._waiting_bytes > FLUSH_BYTES
+        self.bytes, self.tokens, self.inputs = size, tokens, inputs
+        return True
 
     def flush(self, files: PartFiles) -> None:
         """Put the requests in the part, then write their lines: a line is only in the file if its request
         is in the part."""
         if not self._waiting:
             return
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        waiting, self._waiting, self.waiting_bytes = self._waiting, [], 0
         sizes = {line.index: (line.size, line.tokens) for line in waiting}
         added = retry_while_unavailable(batch_parts.add_step, self.part, sizes)
         files.append(self.part.id, [line.data for line in waiting if line.index in added])
@@ -180,19 +171,20 @@ class PartPlanner:
             yield from self._closed(list(self._growing))
 
     def _pages(self, job: Job, way: RouteKey) -> Iterator[list[Request]]:
-        mark = 0
+        mark, size = 0, PAGE
         while mark < job.total:
             page, mark = retry_while_unavailable(
                 request_rows.pending_page,
                 job.id,
                 mark,
                 job.total,
-                PAGE,
+                size,
                 way if job.overrides else None,
                 self._ask_once,
                 True,
             )
             yield page
+            size = _next_size(page) or size
 
     def _place(self, way: RouteKey, config_id: int, requests: list[Request]) -> Iterator[BatchPart]:
         try:
@@ -216,13 +208,14 @@ class PartPlanner:
             if self._may_call and not self._sizes.takes(config_id, line.size):
                 self.left_for_calls += 1
                 continue
-            if growing is None or not growing.takes(line):
+            if growing is None or not growing.add(line):
                 key = way, config_id, line.url, line.model
                 growing = self._growing.get(key)
-                if growing is None or not growing.takes(line):
+                if growing is None or not growing.add(line):
                     yield from self._make_room(key)
                     growing = self._growing[key] = self._begin(key, maker)
-            if growing.add(line):
+                    growing.add(line)
+            if growing.waiting_bytes > FLUSH_BYTES:
                 growing.flush(self._files)
 
     def _make_room(self, key: Key) -> Iterator[BatchPart]:
@@ -272,3 +265,10 @@ class PartPlanner:
             message=unfit.message,
         )
         self._record(provider, request.index, (), result)
+
+
+def _next_size(page: list[Request]) -> int:
+    """How many requests to look at after a page, by the size of some of its bodies; 0: it had none."""
+    some = page[::10]
+    held = sum(len(request.body) for request in some)
+    return min(MOST_IN_PAGE, max(1, PAGE_BYTES * len(some) // held)) if held else 0

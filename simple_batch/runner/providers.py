@@ -11,7 +11,7 @@ import msgspec
 
 from ..core.call_prices import Prices
 from ..core.context import Vault
-from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState, Request
+from ..core.domain import Adjustment, Defaults, Endpoint, GovernorState
 from ..core.errors import ConfigurationError
 from ..core.settings import Settings
 from ..engine.answer_memory import Answers
@@ -128,8 +128,10 @@ class Provider:
         """Whether the config has the time-out of new configs: then no user has chosen it."""
         return self.timeout_s == self._settings.DEFAULT_TIMEOUT
 
-    def encode(self, request: Request) -> bytes:
-        return self._encoder.encode(request)
+    @property
+    def encoder(self) -> Encoder:
+        """Encodes requests with the config's defaults as they are now."""
+        return self._encoder
 
     def post(
         self, path: str, body: bytes, timeout_s: float, own_timeout_s: float | None = None

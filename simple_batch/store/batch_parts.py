@@ -101,7 +101,9 @@ def add_step(part: BatchPart, sizes: dict[int, tuple[int, int]]) -> set[int]:
             one = database.execute_sql(_ADD_ALL, (listed, part.id)).rowcount > 0
             added = set(sizes) if one else set()
         if added:
-            grew = [sum(each) for each in zip(*map(sizes.__getitem__, added), strict=True)]
+            all_of_them = len(added) == len(sizes)
+            of_added = sizes.values() if all_of_them else map(sizes.__getitem__, added)
+            grew = map(sum, zip(*of_added, strict=True))
             database.execute_sql(_GREW, (len(added), *grew, part.id))
     return added
 

@@ -6,23 +6,19 @@ import json
 import msgspec
 import pytest
 
-from simple_batch.core.domain import EMBEDDINGS, IMAGE, Cause, Request
+from simple_batch.core.domain import EMBEDDINGS, IMAGE, Cause, Defaults, Request
 from simple_batch.engine.batch_api.batch_client import BatchLimits
+from simple_batch.engine.encoder import Encoder
 from simple_batch.runner.part_lines import LineMaker, Unfit, estimated_tokens
 from simple_batch.runner.part_sender import learned_limit
 
 from .fake_batches import FakeBatches
 
 
-class Plain:
-    """Encodes a request as it is."""
-
-    def encode(self, request: Request) -> bytes:
-        return request.body
-
-
 def maker(tmp_path, limits=BatchLimits(), images_in=None) -> LineMaker:
-    return LineMaker(Plain(), FakeBatches(tmp_path / "p", limits=limits), images_in)
+    return LineMaker(
+        Encoder(Defaults("m", alias="mine")), FakeBatches(tmp_path / "p", limits=limits), images_in
+    )
 
 
 def test_a_line_holds_its_images_and_no_service_tier(tmp_path):
@@ -38,6 +34,25 @@ def test_a_line_holds_its_images_and_no_service_tier(tmp_path):
     (tmp_path / name).unlink()
     with pytest.raises(Unfit, match=name):
         maker(tmp_path, images_in=tmp_path).make(Request(7, "mine", msgspec.json.encode(body)))
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "tier"),
+    [
+        (b"{}", "m", False),
+        (b'{"model": "mine"}', "m", False),
+        (b'{"model": "other", "service_tier": "flex"}', "other", False),
+        (b'{"mod\\u0065l": "other", "service_t\\u0069er": "flex"}', "other", False),
+        (b'{"model": 5, "service_tier": 5}', "", True),
+        (b'{"model": null, "service_tier": null}', "", True),
+        (b'{"messages": [{"model": "no", "service_tier": "flex"}]}', "m", False),
+    ],
+)
+def test_a_line_is_of_the_model_that_is_sent(tmp_path, body, model, tier):
+    line = maker(tmp_path).make(Request(0, "x", body))
+    sent = json.loads(line.data)["body"]
+    assert line.model == model and sent["model"] == (model or json.loads(body)["model"])
+    assert ("service_tier" in sent) == tier  # what is no tier is left for the provider to refuse
 
 
 @pytest.mark.parametrize(

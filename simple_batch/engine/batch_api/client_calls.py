@@ -22,6 +22,7 @@ from .line_reader import lines_of
 from .result_file import unfinished
 
 CLOCKS_MS = 3_600_000  # a provider's clock and ours may differ by this
+_LF, _CR = b"\n\r"
 
 
 def cancel_unless_ended(client: BatchClient, batch_id: str, cancel: Callable[[], Any]) -> None:
@@ -46,6 +47,11 @@ def delete_if_allowed(calls: BatchCalls, path: str) -> None:
             raise
 
 
+def has_line_break(body: bytes) -> bool:
+    """Whether the body has more than one line."""
+    return _LF in body or _CR in body  # numbers are found faster than bytes
+
+
 def single_line(body: bytes, without: tuple[str, ...] = ()) -> bytes:
     """A JSON object on one line, less some of its fields."""
     if any(b'"%s"' % name.encode() in body for name in without):
@@ -53,7 +59,7 @@ def single_line(body: bytes, without: tuple[str, ...] = ()) -> bytes:
         if not fields.keys().isdisjoint(without):
             kept = {name: value for name, value in fields.items() if name not in without}
             body = msgspec.json.encode(kept)
-    if b"\n" in body or b"\r" in body:
+    if has_line_break(body):
         body = msgspec.json.format(body, indent=-1)
     return body
 

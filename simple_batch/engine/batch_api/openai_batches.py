@@ -31,6 +31,7 @@ from .client_calls import (
     cancel_unless_ended,
     delete_if_allowed,
     download_all,
+    has_line_break,
     results_in,
 )
 from .openai_lines import line_result
@@ -70,7 +71,7 @@ class OpenAIBatches:
         between = self._lines.get(url)
         if between is None:
             between = self._lines[url] = self._between(url)
-        if b"\n" in body or b"\r" in body:
+        if has_line_break(body):
             body = msgspec.json.format(body, indent=-1)
         return b"".join((b'{"custom_id":"', line_id.encode(), between, body, b"}"))
 
