@@ -1,6 +1,9 @@
 """Ctrl-C, once and twice, as the terminal sends it to a real process."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -138,3 +141,27 @@ def test_an_import_that_is_interrupted_leaves_nothing(batch, verb, good, work, i
     assert running.text.endswith("Interrupted.\r\n")
     assert json.loads(batch("ls", "--json").stdout) == []
     assert good.calls == 0
+
+
+def test_while_the_modules_are_loaded_it_ends_without_a_traceback(tmp_path):
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "click.py").write_text(
+        "import time\nprint('loading', flush=True)\ntime.sleep(300)\n", encoding="utf-8"
+    )
+    started = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from simple_batch.cli.entry import main; main()",
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(slow), str(ROOT)])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout.readline() == "loading\n"
+    started.send_signal(signal.SIGINT)
+    assert started.communicate(timeout=60) == ("", "")
+    assert started.returncode == -signal.SIGINT
