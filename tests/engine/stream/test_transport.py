@@ -86,6 +86,8 @@ def gzipped(flush: int, *events: bytes) -> bytes:
         s.stream(*s.says(TEXT), end=b""),  # the connection is left open behind [DONE]
         s.cut_after(*s.says(TEXT)[:-2]),  # it is cut, but all choices had ended
         s.stream(gzipped(zlib.Z_SYNC_FLUSH, *s.says(TEXT)), headers=["Content-Encoding: gzip"]),
+        s.stream(gzipped(zlib.Z_SYNC_FLUSH, *s.says(TEXT)), headers=["content-encoding: GZIP"]),
+        s.stream(gzipped(zlib.Z_SYNC_FLUSH, *s.says(TEXT)), headers=["Content-Encoding: gzip"] * 2),
         s.stream(
             gzipped(zlib.Z_NO_FLUSH, *s.says(TEXT)), headers=["Content-Encoding: gzip"], size=9
         ),
