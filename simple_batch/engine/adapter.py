@@ -42,6 +42,7 @@ from ..core.stored_messages import (
     UNPACKED_TOO_LARGE,
 )
 from .answer_memory import Answers, Held
+from .content_encoding import encoding_of
 from .deadline import Deadline
 from .name_lookup import AddressInfo, SharedLookup
 from .stream.body import StreamBody
@@ -293,7 +294,7 @@ class GeventAdapter(BaseAdapter):
             if not begun:
                 if answer.get_code() < 200:
                     continue
-                body.begin(answer.get_code(), _encoding(_headers_of(answer)))
+                body.begin(answer.get_code(), encoding_of(_headers_of(answer)))
                 begun = True
             if answer.body:
                 data = bytes(answer.body)
@@ -320,7 +321,7 @@ class GeventAdapter(BaseAdapter):
         self, request: PreparedRequest, answer: "_Message", held: Held, limit: Deadline
     ) -> Answer:
         response = _head_of(request, answer, held)
-        encoding = _encoding(response.headers)
+        encoding = encoding_of(response.headers)
         if not encoding or encoding == "identity" or not answer.body:
             response._content = bytes(answer.body)
             return response
@@ -404,10 +405,6 @@ def _head_of(request: PreparedRequest, answer: _Message, held: Held) -> Answer:
 def _headers_of(answer: _Message) -> CaseInsensitiveDict[str]:
     """Of a header that comes more than once the last one."""
     return CaseInsensitiveDict(answer.headers)
-
-
-def _encoding(headers: Mapping[str, str]) -> str:
-    return headers.get("content-encoding", "").strip().lower()
 
 
 def _bytes(body: bytes | str | None) -> bytes:

@@ -25,6 +25,7 @@ from ..core.stored_messages import (
 )
 from .adapter import BLOCK, STREAM_END_S, Answer, BodyTooLarge, GeventAdapter, NotConnected
 from .answer_memory import Answers, Held
+from .content_encoding import encoding_of
 from .deadline import Deadline
 from .echoed_secrets import EchoedSecrets
 from .request_headers import headers_of
@@ -247,7 +248,7 @@ class Transport:
     def _feed_stock(
         self, response: requests.Response, held: Held, limit: StreamDeadline, body: StreamBody
     ) -> bytes:
-        body.begin(response.status_code, response.headers.get("content-encoding", ""))
+        body.begin(response.status_code, encoding_of(response.headers))
         try:
             while not body.ended and (data := response.raw.read1(BLOCK, decode_content=False)):
                 first_token = body.feed(data)

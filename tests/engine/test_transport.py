@@ -1,6 +1,7 @@
 """One attempt against an endpoint with every fault."""
 
 import gzip
+import json
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from .. import endpoint as e
 from ..endpoint import MisbehavingEndpoint
 from .conftest import SETTINGS
 
+GOOD = json.dumps(e.GOOD).encode()
 KEY = "sk-planted-secret-0123456789"
 
 
@@ -36,6 +38,8 @@ def finding(behaviour, timeout_s=30.0, url="/v1/chat/completions"):
     [
         (e.ok(), None, None),
         (e.gzipped(), None, None),
+        (e.http(200, gzip.compress(GOOD), "Content-Encoding: gzip, GZIP"), None, None),
+        (e.http(200, gzip.compress(GOOD), *["Content-Encoding: gzip"] * 2), None, None),
         (e.bad_gzip(), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.gzip_bomb(), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.http(200, b"x", "Content-Encoding: br"), Cause.BAD_RESPONSE, Verdict.RETRY),

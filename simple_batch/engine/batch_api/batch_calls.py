@@ -32,6 +32,7 @@ from ...core.stored_messages import (
     RESULTS_CUT_OFF,
 )
 from ..adapter import BLOCK, BodyTooLarge
+from ..content_encoding import encoding_of
 from ..echoed_secrets import EchoedSecrets
 from ..guarded_adapter import GuardedAdapter
 from ..request_headers import headers_of
@@ -126,7 +127,7 @@ class BatchCalls:
             if response.status_code != 200:
                 refusal = refusal_of(self._reply(response, self._read(response)), of_file=True)
                 raise refusal or TransportFailure(Cause.BAD_RESPONSE, NO_JSON_ANSWER())
-            unpacker = Unpacker(response.headers.get("content-encoding", ""))
+            unpacker = Unpacker(encoding_of(response.headers))
             while b"\n" not in line and len(line) <= self.max_line:
                 block = response.raw.read(BLOCK, decode_content=False)
                 if not block:
@@ -189,7 +190,7 @@ class BatchCalls:
 
     def _read(self, response: requests.Response) -> bytes:
         body = bytearray()
-        unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        unpacker = Unpacker(encoding_of(response.headers))
         while block := response.raw.read(BLOCK, decode_content=False):
             for piece in unpacker.feed(block):
                 body += piece
@@ -198,7 +199,7 @@ class BatchCalls:
         return bytes(body)
 
     def _write(self, response: requests.Response, to: Path) -> None:
-        unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        unpacker = Unpacker(encoding_of(response.headers))
         try:
             with to.open("wb") as file:
                 while block := self._piece(response):

@@ -25,7 +25,7 @@ class Unpacker:
     data."""
 
     def __init__(self, encoding: str):
-        self._encoding = encoding.strip().lower()
+        self._encoding = encoding
         if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             named = repr(redact(encoding)[:50])
             raise ContentDecodingError(UNKNOWN_ENCODING(encoding=named))

@@ -159,6 +159,7 @@ def test_calls_that_are_no_downloads_are_not_redirected():
     [
         (LINES, ()),
         (gzip.compress(LINES), ("Content-Encoding: gzip",)),
+        (gzip.compress(LINES), ("Content-Encoding: GZIP", "Content-Encoding: gzip")),
         (gzip.compress(LINES[:19]) + gzip.compress(LINES[19:]), ("Content-Encoding: gzip",)),
         (b"", ()),
         (LINES[:-1], ()),
