@@ -184,7 +184,7 @@ class PartPlanner:
                 True,
             )
             yield page
-            size = _next_size(page) or size
+            size = _next_size(page, size)
 
     def _place(self, way: RouteKey, config_id: int, requests: list[Request]) -> Iterator[BatchPart]:
         try:
@@ -267,8 +267,7 @@ class PartPlanner:
         self._record(provider, request.index, (), result)
 
 
-def _next_size(page: list[Request]) -> int:
-    """How many requests to look at after a page, by the size of some of its bodies; 0: it had none."""
-    some = page[::10]
-    held = sum(len(request.body) for request in some)
-    return min(MOST_IN_PAGE, max(1, PAGE_BYTES * len(some) // held)) if held else 0
+def _next_size(page: list[Request], size: int) -> int:
+    """How many requests to look at after a page of up to ``size``, by the largest of some of its bodies."""
+    largest = max((len(request.body) for request in page[::10]), default=0)
+    return min(MOST_IN_PAGE, 2 * size, max(1, PAGE_BYTES // largest)) if largest else size

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from simple_batch.runner import batch_jobs, batch_run
+from simple_batch.core import domain
+from simple_batch.runner import batch_jobs, batch_run, part_planner
 from simple_batch.services import job_creation, job_retry, jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import BatchPart, Job, Request, Result
@@ -70,6 +71,29 @@ def answers(job_id: int) -> dict[str, str]:
             .where(Result.job == job_id)
         )
         return {custom_id: str(response) for custom_id, response in rows.tuples()}
+
+
+def test_lines_of_every_size_are_sent(run, provider, monkeypatch):
+    monkeypatch.setattr(part_planner, "PAGE", 2)
+    monkeypatch.setattr(part_planner, "PAGE_BYTES", 4_000)
+    sizes = [10, 3_000, 10, 10, 10, 9_000, 9_000, 10, *[10] * 20, 3_000, 10]
+    url = "/v1/chat/completions"
+    lines = [line(n, url, "a", user="x" * size) for n, size in enumerate(sizes)]
+    job = run(lines)
+    assert (job.status, job.succeeded) == ("completed", len(sizes)), job.status_detail
+    assert provider.billed.total() == len(sizes) and provider.billed_twice() == []
+
+
+def test_a_page_is_as_large_as_its_bodies_allow():
+    def page(count: int, size: int) -> list:
+        return [domain.Request(index, "", b"x" * size) for index in range(count)]
+
+    next_size = part_planner._next_size
+    assert [next_size(page(500, 100), 500), next_size(page(1_000, 100), 1_000)] == [1_000, 2_000]
+    assert next_size(page(2_000, 100), 2_000) == part_planner.MOST_IN_PAGE
+    assert next_size(page(500, 20_000), 500) == 100
+    assert next_size(page(1, 50_000_000), 500) == 1
+    assert next_size([], 7) == 7 and next_size(page(3, 0), 7) == 7
 
 
 @pytest.mark.parametrize(("url", "more", "said"), KINDS)
