@@ -1,5 +1,7 @@
 """This program as the provider of another: the client of OpenAI's batch API against a real server."""
 
+import json
+
 import pytest
 
 from simple_batch.core import settings
@@ -10,6 +12,7 @@ from simple_batch.engine.batch_api.opening import open_client
 from .. import endpoint as e
 from ..conftest import wait_until
 from ..endpoint import MisbehavingEndpoint
+from ..process import program
 from .conftest import CHAT
 
 
@@ -60,6 +63,33 @@ def test_another_simple_batch_as_the_provider(provider, add_config, tmp_path):
         provider.delete(batch)
         provider.delete(batch)
         assert provider.find_upload(part) is None
+
+
+def test_a_job_of_one_server_goes_in_batches_through_another(server, add_config, tmp_path):
+    count, home = 1_000, tmp_path / "home"
+    lines = [
+        {"custom_id": f"id-{n}", "body": {"messages": [{"role": "user", "content": f"q {n}"}]}}
+        for n in range(count)
+    ]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    prices = ["--input-price", "1000", "--output-price", "1000", "--batch-discount", "0.5"]
+    add = ["--provider", "simple-batch", "--base-url", f"{server.url}/v1", "--model", "m"]
+    quick = {"BATCH_POLL_FIRST": "0.2", "BATCH_POLL_MAX": "1", "BATCH_PART_MAX_REQUESTS": "400"}
+    ours = {f"SIMPLE_BATCH_{name}": value for name, value in quick.items()}
+    with MisbehavingEndpoint(e.ok()) as endpoint:
+        add_config(endpoint.base_url, alias="good", model="m", concurrency=20)
+        added = program(home, "api", "add", "other", *add, *prices, cwd=tmp_path)
+        assert added.returncode == 0, added.stderr
+        run = ["run", "q.jsonl", "--api", "other", "--service", "batch", "-o", "out.jsonl"]
+        done = program(home, *run, cwd=tmp_path, **ours)
+        assert done.returncode == 0, done.stderr
+        assert endpoint.calls == count  # none is paid for twice
+    answered = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [answer["custom_id"] for answer in answered] == [line["custom_id"] for line in lines]
+    shown = json.loads(program(home, "show", "last", "--json", cwd=tmp_path).stdout)
+    assert (shown["succeeded"], len(shown["parts"])) == (count, 3)
+    (saved,) = shown["saved"]
+    assert (saved["by"], saved["amount"]) == ("batch", shown["cost"]["amount"])
 
 
 def test_what_another_simple_batch_refuses(provider, add_config, tmp_path):
