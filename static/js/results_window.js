@@ -1,7 +1,7 @@
 // The rows that are in the table: of those that are loaded only the ones near the visible part, between two spacers
 // as high as the others. Columns never become narrower while one scrolls.
 
-const [KEPT, NEAR] = [1.2, 0.3]; // views above and below that are filled, and that are left when rows are exchanged
+const [KEPT, NEAR] = [0.6, 0.3]; // views above and below that are filled, and that are left when rows are exchanged
 
 let box = null; // the scroll box
 let body = null;
