@@ -10,7 +10,3 @@ def main() -> None:
     from .program import main as of_program  # after the line above, because this takes a moment
 
     of_program()
-
-
-if __name__ == "__main__":
-    main()

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 
 def encoding_of(headers: Mapping[str, str]) -> str:
-    """In small letters, "" where none is named. Named more than once, as proxies do, it is meant once: no
-    provider packs an answer twice."""
+    """In small letters, "" where it is not packed. An encoding that is named more than once, as proxies do, is
+    meant once: no provider packs an answer twice. Several different ones are joined by commas."""
     named = headers.get("content-encoding")
     if not named:  # of nearly all answers
         return ""
-    encodings = {one.strip() for one in named.lower().split(",")}
-    return encodings.pop() if len(encodings) == 1 else named.strip().lower()
+    encodings = {one.strip() for one in named.lower().split(",")} - {"", "identity"}
+    return ", ".join(sorted(encodings))

@@ -59,7 +59,7 @@ def without(body: bytes) -> bytes:
 def remove(fields: dict[str, msgspec.Raw]) -> None:
     """Ask for no tier in the fields of a body; what names none stays, and the provider says what is wrong
     with it."""
-    if bytes(fields["service_tier"])[:1] == b'"':
+    if _read(fields["service_tier"]) is not None:
         del fields["service_tier"]
 
 

@@ -184,7 +184,8 @@ class PartPlanner:
                 True,
             )
             yield page
-            size = _next_size(page, size)
+            # the answers that are found for a page are in memory too
+            size = _next_size(page, size, MOST_IN_PAGE if self._reuse is None else PAGE)
 
     def _place(self, way: RouteKey, config_id: int, requests: list[Request]) -> Iterator[BatchPart]:
         try:
@@ -217,6 +218,7 @@ class PartPlanner:
                     growing.add(line)
             if growing.waiting_bytes > FLUSH_BYTES:
                 growing.flush(self._files)
+                give_way()  # lines with images are far longer than the bodies that a page was sized by
 
     def _make_room(self, key: Key) -> Iterator[BatchPart]:
         """Close the part of this key, or the largest if too many grow."""
@@ -267,7 +269,8 @@ class PartPlanner:
         self._record(provider, request.index, (), result)
 
 
-def _next_size(page: list[Request], size: int) -> int:
-    """How many requests to look at after a page of up to ``size``, by the largest of some of its bodies."""
+def _next_size(page: list[Request], size: int, most: int) -> int:
+    """How many requests, up to ``most``, to look at after a page of up to ``size``, by the largest of some of
+    its bodies."""
     largest = max((len(request.body) for request in page[::10]), default=0)
-    return min(MOST_IN_PAGE, 2 * size, max(1, PAGE_BYTES // largest)) if largest else size
+    return min(most, 2 * size, max(1, PAGE_BYTES // largest)) if largest else size

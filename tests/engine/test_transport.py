@@ -40,6 +40,8 @@ def finding(behaviour, timeout_s=30.0, url="/v1/chat/completions"):
         (e.gzipped(), None, None),
         (e.http(200, gzip.compress(GOOD), "Content-Encoding: gzip, GZIP"), None, None),
         (e.http(200, gzip.compress(GOOD), *["Content-Encoding: gzip"] * 2), None, None),
+        (e.http(200, gzip.compress(GOOD), "Content-Encoding: identity, gzip,"), None, None),
+        (e.http(200, GOOD, "Content-Encoding: Identity"), None, None),
         (e.bad_gzip(), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.gzip_bomb(), Cause.BAD_RESPONSE, Verdict.RETRY),
         (e.http(200, b"x", "Content-Encoding: br"), Cause.BAD_RESPONSE, Verdict.RETRY),

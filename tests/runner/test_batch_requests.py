@@ -88,11 +88,14 @@ def test_a_page_is_as_large_as_its_bodies_allow():
     def page(count: int, size: int) -> list:
         return [domain.Request(index, "", b"x" * size) for index in range(count)]
 
-    next_size = part_planner._next_size
+    def next_size(page: list, size: int, most: int = part_planner.MOST_IN_PAGE) -> int:
+        return part_planner._next_size(page, size, most)
+
     assert [next_size(page(500, 100), 500), next_size(page(1_000, 100), 1_000)] == [1_000, 2_000]
     assert next_size(page(2_000, 100), 2_000) == part_planner.MOST_IN_PAGE
     assert next_size(page(500, 20_000), 500) == 100
     assert next_size(page(1, 50_000_000), 500) == 1
+    assert next_size(page(500, 100), 500, part_planner.PAGE) == 500
     assert next_size([], 7) == 7 and next_size(page(3, 0), 7) == 7
 
 

@@ -45,6 +45,7 @@ def test_a_line_holds_its_images_and_no_service_tier(tmp_path):
         (b'{"mod\\u0065l": "other", "service_t\\u0069er": "flex"}', "other", False),
         (b'{"model": 5, "service_tier": 5}', "", True),
         (b'{"model": null, "service_tier": null}', "", True),
+        (b'{"model": "m", "service_tier": ""}', "m", True),
         (b'{"messages": [{"model": "no", "service_tier": "flex"}]}', "m", False),
     ],
 )
