@@ -3,7 +3,10 @@
 import pytest
 
 from simple_batch.auth import sessions, users
+from simple_batch.core import identity
+from simple_batch.core.identity import Actor, Scope
 from simple_batch.runner import signals
+from simple_batch.services import jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, User
 from simple_batch.web import live_clients, live_feed
@@ -139,6 +142,37 @@ def test_clients_are_checked_again_after_a_user_changed(app, feed, connect, brow
     with connected():
         users.create("nora", "a long password", "viewer")
     assert look(feed) == 0  # no one is there
+
+
+def test_lists_drop_a_deleted_job_whatever_is_noticed_first(app, people, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    feed = app.extensions["simple_batch_feed"]
+    with connected():
+        identity.act_as(Actor("otto", user=people["otto"]))
+        first, second, third = (make_job(1, hold=True) for _ in range(3))
+        identity.act_as(identity.CLI)
+        own = Scope(user=people["otto"])
+        for scope in (own, None):
+            assert {row["id"] for row in feed._list_items(scope)} == {first, second, third}
+        jobs.delete(first)
+        feed._list_items(own)  # a page that is opened meanwhile
+        for scope in (own, None):  # the third has changed; of the first no signal has come yet
+            items = {item["id"]: item["status"] for item in feed._list_items(scope, {third})}
+            assert items == {first: None, third: "paused"}
+            assert [item["id"] for item in feed._list_items(scope, {third})] == [third]
+
+
+def test_lists_do_not_drop_an_old_job_that_changes(app, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    feed = app.extensions["simple_batch_feed"]
+    with connected():
+        old = make_job(1, hold=True)
+        for _ in range(50):
+            make_job(1, hold=True)
+        assert old not in {row["id"] for row in feed._list_items(None)}
+        assert feed._list_items(None, {old}) == []
+        jobs.delete(old)
+        assert feed._list_items(None, {old}) == [{"id": old, "status": None}]
 
 
 def _headers():

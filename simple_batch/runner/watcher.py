@@ -14,13 +14,14 @@ from ..core.languages import LANGUAGES, catalogue, translated
 from ..core.messages import Message
 from ..core.schema import given
 from ..core.stored_messages import recognised
-from ..store.binned_jobs import RESTORED
+from ..store.binned_jobs import DELETED, RESTORED
 from ..store.jobs import SHARED
 from ..store.models import database
 from . import signals
 
 log = logging.getLogger(__name__)
 
+_LISTED = (DELETED, RESTORED, SHARED)  # what changes the lists, and nothing else of an ended job
 _ACTIVE = ",".join(f"'{status}'" for status in sorted(ACTIVE_STATUSES))
 _ROWS = (
     "SELECT id, status, status_reason, total, succeeded, failed, cancelled, attempts, name, live "
@@ -73,7 +74,7 @@ class Watcher:
         for job_id in before.keys() - now.keys():  # deleted
             signals.jobs_changed.send(None, job_id=job_id)
         for job_id, former, status, reason in events:
-            if reason in (RESTORED, SHARED):  # which is nothing new of an ended job otherwise
+            if reason in _LISTED:
                 signals.jobs_changed.send(None, job_id=job_id)
             signals.job_status.send(
                 None, job_id=job_id, from_status=former, to_status=status, reason=reason

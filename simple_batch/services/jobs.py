@@ -207,7 +207,7 @@ def delete(job_id: int, actor: str | None = None, at_once: bool = False) -> bool
     if binned:
         binned_jobs.put(job_id, acting(actor))
     else:
-        Job.update(deleted_at=now_ms()).where(Job.id == job_id).execute()
+        binned_jobs.hide(job_id, acting(actor))
     note("delete" if binned else "remove", job_id, job.name, actor)
     wake()
     if not binned and done_here(job.total):

@@ -18,12 +18,31 @@ def put(job_id: int, actor: str) -> bool:
     caller has deleted it."""
     with database.atomic():
         lock_job(job_id)
-        job_rows.transition(job_id, JobStatus.CANCELLING, _STOPPED, DELETED, actor=actor)
+        stopped = job_rows.transition(job_id, JobStatus.CANCELLING, _STOPPED, DELETED, actor=actor)
         scheduled = (JobStatus.SCHEDULED,)
         job_rows.transition(job_id, JobStatus.PAUSED, scheduled, job_rows.HELD, actor=actor)
         shown = (Job.id == job_id) & Job.deleted_at.is_null()
         now = now_ms()
-        return bool(Job.update(deleted_at=now, binned_at=now).where(shown).execute())
+        if not Job.update(deleted_at=now, binned_at=now).where(shown).execute():
+            return False
+        if not stopped:
+            note_deletion(job_id, actor)
+        return True
+
+
+def hide(job_id: int, actor: str) -> None:
+    """Let a job be removed, without the bin."""
+    with database.atomic():
+        lock_job(job_id)
+        shown = (Job.id == job_id) & Job.deleted_at.is_null()
+        if Job.update(deleted_at=now_ms()).where(shown).execute():
+            note_deletion(job_id, actor)
+
+
+def note_deletion(job_id: int, actor: str) -> None:
+    """Note it as an event, so that the lists of every process drop the job."""
+    status = Job.select(Job.status).where(Job.id == job_id).scalar()
+    job_rows.add_event(job_id, status, status, DELETED, actor=actor)
 
 
 def take_out(job_id: int, actor: str) -> bool:

@@ -111,7 +111,11 @@ def hide_finished_job(job_id: int) -> bool:
     it is neither (any more)."""
     finished = Job.status.in_(FINAL_STATUSES) & Job.deleted_at.is_null()
     found = (Job.id == job_id) & (finished | Job.binned_at.is_null(False))
-    return bool(Job.update(deleted_at=now_ms(), binned_at=None).where(found).execute())
+    with database.atomic():
+        hidden = Job.update(deleted_at=now_ms(), binned_at=None).where(found).execute()
+        if hidden:
+            binned_jobs.note_deletion(job_id, "runner")
+    return bool(hidden)
 
 
 def let_go_of_upload(upload_id: int) -> Upload | None:

@@ -41,6 +41,9 @@ _CONNECTION = {
     "tcp_user_timeout": 20_000,  # ms
     "client_encoding": "UTF8",
 }
+# After ten runs a prepared statement gets a plan that is made without its values: the range of a step would
+# not count, and each step could read the whole job.
+_UNPREPARED = {"prepare_threshold": None}
 
 
 class Postgres(PooledPostgresqlDatabase):
@@ -178,7 +181,7 @@ def connection_parameters(url: str) -> dict:
     # an unescaped password is split into these, and error messages of the connection quote them
     if "@" in str(given.get("host") or "") or not _PORTS.fullmatch(str(given.get("port", ""))):
         raise ValueError("it is no URL of PostgreSQL: in a password @ is written %40, / %2F")
-    return {**_CONNECTION, **given, "context": _ADAPTERS}
+    return {**_CONNECTION, **given, **_UNPREPARED, "context": _ADAPTERS}
 
 
 def postgres(url: str, connections: int) -> Postgres:

@@ -54,6 +54,12 @@ def visible_of(viewer: Scope | None, job_ids: set[int]) -> set[int]:
     return {job_id for (job_id,) in found.tuples()}
 
 
+def listed_of(viewer: Scope | None, job_ids: set[int]) -> set[int]:
+    """The same, without those that are deleted."""
+    found = Job.select(Job.id).where(Job.id.in_(job_ids) & Job.deleted_at.is_null() & jobs(viewer))
+    return {job_id for (job_id,) in found.tuples()}
+
+
 def sees_upload(viewer: Scope | None, upload_id: int) -> bool:
     """A token sees no upload: it has the files of the Batch API."""
     found = Upload.id == upload_id

@@ -28,6 +28,7 @@ from ..core.identity import Actor, Scope
 from ..core.request_input import LARGEST_ID
 from ..runner import signals
 from ..services import finished_jobs
+from ..store import visibility
 from ..store.database import connected, log_failure
 from . import socket_packets
 from .live_clients import FINISHED, JOB_LIST, NAMESPACE, Clients
@@ -267,10 +268,14 @@ class Feed:
         rows: Sequence[Mapping] = insight.jobs_page(per_page=50, viewer=scope).rows
         ids = {row["id"] for row in rows}
         room = _list_room(scope)
-        before, self._newest[room] = self._newest.get(room, set()), ids
+        shown = self._newest.get(room, set())
         if only is None:
+            self._newest[room] = ids | shown
             return rows
-        gone = only - ids if scope is None else only & before - ids
+        self._newest[room] = ids
+        # not only of those that changed: a job may be hidden before its signal comes
+        away = (shown if scope is not None else shown | only) - ids
+        gone = away - visibility.listed_of(scope, away) if away else away
         found = [row for row in rows if row["id"] in only]
         return [*found, *({"id": job_id, "status": None} for job_id in gone)]
 

@@ -3,6 +3,7 @@
 import io
 import json
 from decimal import Decimal
+from unittest import mock
 
 import pytest
 
@@ -11,6 +12,7 @@ from simple_batch.core import context
 from simple_batch.core.clock import now_ms
 from simple_batch.core.errors import Conflict, NotFound
 from simple_batch.runner import signals
+from simple_batch.runner.watcher import Watcher
 from simple_batch.services import (
     configs,
     importer,
@@ -309,6 +311,31 @@ def test_what_belongs_to_a_job_of_the_bin_stays_until_it_is_removed(app, client)
         retention.sweep()
         assert jobs.get(job_id).upload is None
         assert ApiFile.select().count() == 0
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_open_lists_learn_of_a_deleted_job_that_had_ended(
+    app, add_config, make_job, overrides, at_once
+):
+    """A watcher sees it although another process deletes the job."""
+    add_config("http://127.0.0.1:9/v1")
+    seen = []
+
+    def changed(_sender, job_id):
+        seen.append(job_id)
+
+    job_id = make_job(1, hold=True)
+    watcher = Watcher()
+    signals.jobs_changed.connect(changed)
+    with connected(), mock.patch.object(jobs, "done_here", lambda rows: False):
+        Job.update(status="completed", finished_at=1).execute()
+        watcher.look()
+        seen.clear()
+        jobs.delete(job_id, at_once=at_once)
+        watcher.look()
+        assert seen == [job_id]
+        watcher.look()
+        assert seen == [job_id]
 
 
 def test_open_lists_learn_of_a_restored_job(start, add_config, make_job, wait_for):

@@ -65,6 +65,15 @@ def new_job(total: int = 0) -> int:
     return job.id
 
 
+def test_each_statement_is_planned_with_its_values(opened):
+    """A plan for any values would read a whole job for the few requests of a step."""
+    asks = "SELECT idx FROM request WHERE job_id = ? AND idx > ? AND idx <= ?"
+    for number in range(12):
+        database.execute_sql(asks, (1, number, number + 20)).fetchall()
+    (prepared,) = database.execute_sql("SELECT count(*) FROM pg_prepared_statements").fetchone()
+    assert prepared == 0
+
+
 def asked(index: int, body: bytes = b'{"messages":[]}', custom_id: str = "") -> Request:
     return Request(index, custom_id or f"r{index}", body, "/v1/chat/completions", index + 1)
 
