@@ -77,7 +77,12 @@ def _database_cpu_s(machines: Cluster) -> float:
     """CPU of the running server processes and of the children that have ended."""
     pid = int((machines.postgres.folder / "data" / "postmaster.pid").read_text().split()[0])
     server = psutil.Process(pid)
-    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+    while True:
+        try:
+            times = [one.cpu_times() for one in (server, *server.children(recursive=True))]
+            break
+        except psutil.NoSuchProcess:
+            continue  # one has ended meanwhile, and counts with the server's children
     ended = times[0].children_user + times[0].children_system
     return ended + sum(each.user + each.system for each in times)
 

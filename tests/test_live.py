@@ -1,5 +1,8 @@
 """The cost of the live feed with very many clients."""
 
+import json
+import re
+
 import pytest
 
 from simple_batch.auth import sessions, users
@@ -142,6 +145,25 @@ def test_clients_are_checked_again_after_a_user_changed(app, feed, connect, brow
     with connected():
         users.create("nora", "a long password", "viewer")
     assert look(feed) == 0  # no one is there
+
+
+def test_pages_offer_each_caller_the_own_commands_in_the_own_language(browser):
+    """They are made once for each kind of caller."""
+
+    def offered(name: str, language: str, root: str = "") -> set[str]:
+        address = f"/jobs?lang={language}"
+        page = browser(name).get(address, environ_overrides={"SCRIPT_NAME": root}).text
+        given = re.search(r'id="commands">(.*?)</script>', page, re.S)
+        found = {command["title"]: command["url"] for command in json.loads(given[1])}
+        assert {url[: len(root) + 1] for url in found.values() if url} == {f"{root}/"}
+        return set(found)
+
+    for _ in range(2):
+        assert {"Jobs", "Team", "New job"} <= offered("anna", "en")
+        assert {"任务", "团队", "新建任务"} <= offered("anna", "zh")
+        viewers = offered("vera", "en")
+        assert "Jobs" in viewers and not {"Team", "New job"} & viewers
+        assert "Team" in offered("anna", "en", "/batch")
 
 
 def test_lists_drop_a_deleted_job_whatever_is_noticed_first(app, people, add_config, make_job):

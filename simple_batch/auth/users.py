@@ -46,7 +46,7 @@ def create(name: str, password: str, role: str) -> User:
 
 def any_there() -> bool:
     """Whether any user exists. If one does, a login is needed."""
-    return User.select().exists()
+    return User.select(User.id).exists()
 
 
 def login_possible(settings: Settings) -> bool:

@@ -98,16 +98,16 @@ class _Joined(Bucket):
 
 
 def buckets(
-    job_id: int,
+    of: Job | int,
     from_s: float | None = None,
     to_s: float | None = None,
     width: int | None = None,
     points: int = POINTS,
 ) -> list[ChartBucket]:
-    """What happened in each bucket of a window (epoch seconds; the whole job by default), gaps as
-    zeros. A width (seconds) that would give more than ``points`` buckets is widened. Raises NotFound for the
+    """What happened to a job, or to the one with that id, in each bucket of a window (epoch seconds; the
+    whole job by default), gaps as zeros. A width (seconds) that would give more than ``points`` buckets is widened. Raises NotFound for the
     job, InvalidInput for the width."""
-    found = _timeline(jobs.get(job_id), from_s, to_s, width, points)
+    found = _timeline(jobs.known(of), from_s, to_s, width, points)
     return [_shown(bucket) for bucket in found]
 
 

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from ..store import jobs
-from ..store.models import Attempt, JobEvent
+from ..store.models import Attempt, Job, JobEvent
 from ..store.models import ErrorGroup as ErrorGroupRow
 from .page import Page
 
@@ -51,12 +51,13 @@ Event = TypedDict(
 )
 
 
-def error_groups(job_id: int) -> list[ErrorGroup]:
-    """Groups, those with the most failed requests first. Raises NotFound for the job."""
-    jobs.get(job_id)
+def error_groups(of: Job | int) -> list[ErrorGroup]:
+    """Groups of a job or of the one with that id, those with the most failed requests first. Raises NotFound
+    for the job."""
+    job = jobs.known(of)
     groups = list(
         ErrorGroupRow.select()
-        .where(ErrorGroupRow.job == job_id)
+        .where(ErrorGroupRow.job == job.id)
         .order_by(
             ErrorGroupRow.failed.desc(), ErrorGroupRow.attempts.desc(), ErrorGroupRow.group_key
         )

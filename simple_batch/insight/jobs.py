@@ -35,6 +35,16 @@ SORTS = {
     "cost": Job.cost_nano,
 }
 SPARK_POINTS = 60
+# What rows need. Naming a hundred columns takes longer than the query, and some hold whole templates.
+_ROW_COLUMNS = (
+    *(Job.id, Job.name, Job.tags, Job.status, Job.status_reason, Job.config, Job.user, Job.sharing),
+    *(Job.total, Job.succeeded, Job.failed, Job.cancelled, Job.attempts, Job.live),
+    *(Job.outcome_ok, Job.outcome_cut_off, Job.outcome_refused, Job.outcome_empty),
+    *(Job.outcome_tool_call, Job.outcome_schema, Job.currency, Job.cost_nano, Job.unpriced),
+    *(Job.created_at, Job.started_at, Job.resumed_at, Job.finished_at, Job.active_ms),
+    *(ApiConfig.id, ApiConfig.alias, ApiConfig.input_price, ApiConfig.output_price),
+    *(User.id, User.name),
+)
 MINE, SHARED = "mine", "shared"  # lists of jobs
 
 
@@ -92,7 +102,7 @@ def jobs_page(
             ),
             "sort",
         )
-    query = Job.select(Job, ApiConfig, User).join(ApiConfig).switch(Job).left_outer_join(User)
+    query = Job.select(*_ROW_COLUMNS).join(ApiConfig).switch(Job).left_outer_join(User)
     query = query.where(Job.deleted_at.is_null())
     if viewer is not None:
         query = query.where(visibility.jobs(viewer))
@@ -115,7 +125,7 @@ def jobs_page(
 
 def finished_jobs(condition, limit: int) -> list[JobRow]:
     """The jobs under a condition that ended last."""
-    query = Job.select(Job, ApiConfig, User).join(ApiConfig).switch(Job).left_outer_join(User)
+    query = Job.select(*_ROW_COLUMNS).join(ApiConfig).switch(Job).left_outer_join(User)
     ended = Job.finished_at.is_null(False) & Job.deleted_at.is_null() & condition
     query = query.where(ended).order_by(Job.finished_at.desc(), Job.id.desc()).limit(limit)
     return [_row(job) for job in query]

@@ -216,9 +216,10 @@ def first_token(job: Job) -> FirstToken:
     return {"p50": _rounded(sketch.quantile(0.50)), "p95": _rounded(sketch.quantile(0.95))}
 
 
-def progress(job_id: int) -> Progress:
-    """The payload of ``job.progress`` (docs/live-feed.md). Raises NotFound."""
-    job = jobs.get(job_id)
+def progress(of: Job | int) -> Progress:
+    """The payload of ``job.progress`` (docs/live-feed.md), of a job or of the one with that id. Raises
+    NotFound."""
+    job = jobs.known(of)
     live = live_of(job)
     sketch = LatencySketch(job.latency)
     sums = part_sums(job)
@@ -322,10 +323,10 @@ def waiting(job: Job, live: dict | None = None) -> WaitingState | None:
     }
 
 
-def waits_for_share(job_id: int) -> bool:
+def waits_for_share(job: Job) -> bool:
     """Whether no worker that runs the job can make a call, because it has no share of the rate limits or
     the spend cap (docs/scale-out.md)."""
-    return live_of(jobs.get(job_id)).get("waits", False)
+    return live_of(job).get("waits", False)
 
 
 def pending(job: Job) -> int:

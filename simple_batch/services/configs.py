@@ -20,6 +20,7 @@ from ..engine.capabilities import Report as Report
 from ..engine.encoder import Encoder
 from ..engine.structured_output import structure_of
 from ..store import configs as store_configs
+from ..store.configs import aliases as aliases
 from ..store.configs import by_model as by_model
 from ..store.configs import defaults_of, endpoint_of, job_defaults
 from ..store.configs import get as get

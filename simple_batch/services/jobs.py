@@ -21,6 +21,7 @@ from ..runner import finalize, spend_caps
 from ..store import binned_jobs, outcome_counts, search
 from ..store import jobs as job_rows
 from ..store.jobs import get as get
+from ..store.jobs import known as known
 from ..store.models import Job, Upload, database
 from . import (
     adjusted_parameters,

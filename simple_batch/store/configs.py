@@ -133,6 +133,13 @@ def list_all(active: bool | None = None) -> list[ApiConfig]:
     return list(query)
 
 
+def aliases() -> list[str]:
+    """Those of all configs, in order."""
+    return [
+        alias for (alias,) in ApiConfig.select(ApiConfig.alias).order_by(ApiConfig.alias).tuples()
+    ]
+
+
 def by_model(model: str) -> ApiConfig | None:
     """The active config with this alias, else the oldest with this model."""
     active = ApiConfig.select().where(ApiConfig.active)

@@ -57,6 +57,11 @@ def get(job_id: int) -> Job:
     return job
 
 
+def known(of: Job | int) -> Job:
+    """A job that the caller has read already, or else the one with that id. Raises NotFound."""
+    return of if isinstance(of, Job) else get(of)
+
+
 @cache
 def _by_id(_param: str) -> str:
     """SQL of ``get``, in the database's dialect. Kept: a page gets its job several times, and making this

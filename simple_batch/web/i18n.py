@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import LOCALTZ, get_timezone_name
+from babel.support import NullTranslations, Translations
 from flask import Flask, Response, g, request, url_for
-from flask_babel import Babel, get_locale, get_timezone
+from flask_babel import Babel, get_locale, get_timezone, get_translations
 
 from ..core.errors import InvalidInput
 from ..core.languages import LANGUAGES
@@ -34,6 +35,12 @@ def register(app: Flask) -> None:
         timezone_selector=lambda: _browser_zone() or settings.TIMEZONE or LOCALTZ,
     )
 
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]  # by an extension
+        lambda text: _catalogue().ugettext(text),
+        lambda one, several, n: _catalogue().ungettext(one, several, n),
+        newstyle=True,
+    )
+
     @app.before_request
     def remember_choice() -> None:
         g.language_chosen = request.args.get("lang") in LANGUAGES
@@ -53,6 +60,17 @@ def register(app: Flask) -> None:
             "other_language": _switch,
             "zone": get_timezone_name(get_timezone(), locale=get_locale(), return_zone=True),
         }
+
+
+def _catalogue() -> Translations | NullTranslations:
+    """The translations in the language of the page. Kept with the page: it has hundreds of texts, and
+    Flask-Babel finds out the language for each."""
+    if not g:
+        return NullTranslations()
+    found = g.get("catalogue")
+    if found is None:
+        found = g.catalogue = get_translations()
+    return found
 
 
 def _browser_zone() -> ZoneInfo | None:

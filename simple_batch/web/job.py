@@ -60,12 +60,12 @@ FORMAT_NAMES = {
 }
 
 
-def common(job_id: int) -> dict:
+def common(of: Job | int) -> dict:
     """Template variables for the head of every page of a job."""
-    job = jobs.get(job_id)
+    job = jobs.known(of)
     return {
         "job": job,
-        "progress": insight.progress(job_id),
+        "progress": insight.progress(job),
         "allowed": _allowed(job),
         "extra_cost": batch_service.extra_cost(job) if batch_service.may_send_rest(job) else None,
         "shared": insight.by_config(job),
@@ -76,7 +76,7 @@ def common(job_id: int) -> dict:
         "others": _others(job),
         "rejected": adjusted_parameters.offered(job),
         "left_out": adjusted_parameters.left_out(job),
-        "waits_for_share": insight.waits_for_share(job_id),
+        "waits_for_share": insight.waits_for_share(job),
         "sharing_words": sharing.WORDS,
         "formats": export.FORMATS,
         "format_names": FORMAT_NAMES,
@@ -107,13 +107,13 @@ def overview(job_id: int):
     """The state of the job: throughput, largest error groups, latest results."""
     job = jobs.get(job_id)
     chosen = job_options.of(job)
-    groups = insight.error_groups(job_id)
+    groups = insight.error_groups(job)
     return render_template(
         "job/overview.html",
         tab="overview",
         groups=groups,
         no_answer=no_answer(groups, job.status in FINAL_STATUSES) if not job.succeeded else "",
-        buckets=insight.buckets(job_id, points=120),
+        buckets=insight.buckets(job, points=120),
         chosen=chosen,
         details=_details(chosen),
         savings=saved(job),
@@ -122,7 +122,7 @@ def overview(job_id: int):
         template=content.pretty(job.template.encode()) if job.template else None,
         outcome_words={code: str(word) for code, word in labels.OUTCOMES.items()},
         cause_words={code: str(word) for code, word in labels.CAUSES.items()},
-        **common(job_id),
+        **common(job),
     )
 
 
@@ -193,7 +193,7 @@ def parts(job_id: int):
         more=more,
         counts_at_end=profile is not None and profile.counts_at_end,
         cancels=profile is None or profile.cancel != "none",
-        **common(job_id),
+        **common(job),
     )
 
 

@@ -102,7 +102,7 @@ def index(job_id: int):
         query=urlencode(asked.args, doseq=True),
         review_counts=COUNTS,
         labels_offered=ratings.labels_of(job),
-        **common(job_id),
+        **common(job),
         **context,
     )
 

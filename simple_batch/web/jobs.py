@@ -83,7 +83,7 @@ def index():
         "args": {name: value for name, value in wanted.items() if value},
         "counts": counts,
         "binned": job_bin.count(identity.current().sees),
-        "configs": configs.list_all(),
+        "aliases": configs.aliases(),
         "sharing_words": sharing.WORDS,
         "tags": insight.job_tags(identity.current().sees),
         "filtered": bool(whose) or any(wanted[name] for name in ("status", "q", "config", "tag")),

@@ -3,9 +3,12 @@ keys themselves and the command palette. The actions of a page are its own butto
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Flask, g, request, url_for
+from cachetools import LRUCache, cached
+from flask import Blueprint, Flask, g, render_template, request, url_for
+from flask_babel import get_locale
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
+from markupsafe import Markup
 
 from .. import insight
 from ..auth.guard import required_role
@@ -15,6 +18,7 @@ from .job_status import job_status_word, leads_to_results
 blueprint = Blueprint("shortcuts", __name__)
 
 JOBS_FOUND = 8
+_CALLERS = 32  # kinds of callers, by language and role
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,22 @@ COMMANDS = (
 
 def register(app: Flask) -> None:
     app.register_blueprint(blueprint)
-    app.add_template_global(commands)
+    # the same on every page: making them takes as long as a list of jobs
+    known = cached(LRUCache(_CALLERS), key=_caller)(commands)
+    app.add_template_global(known, "commands")
+    app.add_template_global(
+        cached(LRUCache(_CALLERS), key=_caller)(
+            lambda: Markup(render_template("shortcuts.html", known=known()))  # noqa: S704  # nosec B704
+        ),
+        "shortcuts",
+    )
+
+
+def _caller() -> tuple:
+    """What the commands depend on."""
+    caller = g.get("caller")
+    who = None if caller is None else (caller.role, caller.token is None)
+    return str(get_locale()), who, request.script_root
 
 
 def commands() -> list[dict]:

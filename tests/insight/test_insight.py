@@ -1,12 +1,15 @@
 """Pages of requests, error groups and charts agree with counts made by the test."""
 
 import itertools
+import json
 import sys
 
 import pytest
+from peewee import AutoField, IntegerField
 
 from simple_batch import insight
-from simple_batch.core.domain import Cause
+from simple_batch.core.domain import Cause, JobStatus
+from simple_batch.insight.jobs import _row as list_row
 from simple_batch.store.models import Job
 from simple_batch.store.request_filter import RequestFilter
 
@@ -134,6 +137,28 @@ def test_buckets_add_up_at_every_width(job):
 def test_the_histogram_holds_every_success(job):
     bins = insight.charts(job, RequestFilter())["histogram"]
     assert sum(part["count"] for part in bins) == 6
+
+
+def test_rows_of_the_list_are_those_of_whole_jobs(job):
+    """The list reads some columns only, and a column that is not read would count as its default."""
+    numbers = {
+        field.name: number
+        for number, field in enumerate(Job._meta.sorted_fields, 3)
+        if isinstance(field, IntegerField) and not isinstance(field, AutoField) and not field.null
+    }
+    live = {"at": 10 * START, "in_flight": 2, "retrying": 1, "rate": 1.5}
+    live["waiting"] = {"since": START, "reason": "no_answer", "next_probe_at": START + 5}
+    texts = {
+        "tags": "one, two",
+        "sharing": "view",
+        "status_reason": "user",
+        "live": json.dumps(live),
+    }
+    times = {"finished_at": START + 70_000, "total": 1_000}
+    for status in JobStatus:
+        Job.update({**numbers, **texts, **times, "status": status}).execute()
+        (row,) = insight.jobs_page().rows
+        assert row == list_row(Job.get_by_id(job)), status
 
 
 def test_jobs_page(job):
