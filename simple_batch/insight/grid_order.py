@@ -7,6 +7,7 @@ its token is what URLs have. No query counts rows to skip them.
 
 import binascii
 import json
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ from ..store.ratings import HAS
 from ..store.sort_key import EMPTY
 
 LONGEST_TOKEN = 1_000  # characters
+SCANNED = 200_000  # requests that one query looks at
 _NO_RESULT = "NOT EXISTS (SELECT 1 FROM result n WHERE n.job_id = r.job_id AND n.idx = r.idx)"
 _LARGEST_ID = 2**63 - 1
 _KINDS = {1: (int,), 2: (int, int), 4: (int, int | float, str, int)}  # by the number of columns
@@ -61,6 +63,34 @@ class Segment(msgspec.Struct, frozen=True):
     descending: bool = False
     start: str = ""
     of_texts: bool = False  # the first of two columns is one of texts
+    scanned: int = (
+        0  # requests of a segment by index that no database index finds: all are looked at
+    )
+
+    def scan(
+        self, after: tuple | None, limit: int, backward: bool, until: float
+    ) -> tuple[list[tuple], int | None]:
+        """The next rows, and the index behind which to go on if the moment ``until`` of the monotonic clock
+        has come before."""
+        (column,) = self.columns
+        down = self.descending != backward
+        at = after[0] if after is not None else (self.scanned if down else -1)
+        found: list[tuple] = []
+        while True:
+            end = at - SCANNED if down else at + SCANNED
+            within = (
+                f" AND {column} < ? AND {column} >= ?"
+                if down
+                else f" AND {column} > ? AND {column} <= ?"
+            )
+            order = f"ORDER BY {column} {'DESC' if down else 'ASC'} LIMIT ?"
+            query = f"SELECT {column} {self.table}{within} {order}"
+            found += slow_reads.rows(query, (*self.bound, at, end, limit - len(found)))
+            at = end
+            if len(found) >= limit or not 0 <= at < self.scanned:
+                return found, None
+            if time.monotonic() > until:
+                return found, at
 
     def next_rows(
         self, after: tuple | None, limit: int, backward: bool, is_large: bool
@@ -87,21 +117,27 @@ class Order(msgspec.Struct, frozen=True):
     is_large: bool
 
     def next_positions(
-        self, position: Position | None, limit: int, backward: bool
-    ) -> list[Position]:
-        """Up to ``limit`` positions behind one (before it: ``backward``, nearest first); fewer only
-        where there are no more."""
+        self, position: Position | None, limit: int, backward: bool, until: float
+    ) -> tuple[list[Position], Position | None]:
+        """Up to ``limit`` positions behind one (before it: ``backward``, nearest first), and where to go on
+        if the moment ``until`` of the monotonic clock came first. Otherwise fewer only where there are no
+        more."""
         last = len(self.segments) - 1
         place = position.segment if position else (last if backward else 0)
         after = position.values if position else None
         found: list[Position] = []
         while 0 <= place <= last and len(found) < limit:
-            left = limit - len(found)
-            rows = self.segments[place].next_rows(after, left, backward, self.is_large)
+            left, segment = limit - len(found), self.segments[place]
+            if segment.scanned:
+                rows, stopped = segment.scan(after, left, backward, until)
+            else:
+                rows, stopped = segment.next_rows(after, left, backward, self.is_large), None
             found += [Position(place, tuple(row)) for row in rows]
+            if stopped is not None:
+                return found, Position(place, (stopped,))
             if len(rows) < left:
                 place, after = place + (-1 if backward else 1), None
-        return found
+        return found, None
 
     def fits(self, position: Position) -> bool:
         """Whether a position has the form of one of this order."""
@@ -209,8 +245,9 @@ def by_key_condition(
 ) -> Order:
     """Requests whose sort keys ``k`` match, in the order of the file; see by_results."""
     table, values = _keys(job, column_id, conditions, bound)
-    rows = Segment(table, values, ("k.idx",), down)
-    return Order((rows,), not by_an_index and job.total > LARGE)
+    is_large = not by_an_index and job.total > LARGE
+    rows = Segment(table, values, ("k.idx",), down, scanned=job.total if is_large else 0)
+    return Order((rows,), is_large)
 
 
 def by_rated(job: Job, on_rated: str, conditions: str, bound: Sequence, down: bool) -> Order:

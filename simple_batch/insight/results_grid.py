@@ -50,7 +50,7 @@ class GridQuery(msgspec.Struct, frozen=True):
 
 class GridPage(msgspec.Struct, frozen=True):
     """Rows, and the tokens of what is around them; ``further``: where to go on looking for rows that
-    match. ``preparing``: columns whose keys are being built, with the part that is done."""
+    match, in the direction of the page (``backward``: before it). ``preparing``: columns whose keys are being built, with the part that is done."""
 
     rows: list[GridRow]
     next: str | None
@@ -59,6 +59,7 @@ class GridPage(msgspec.Struct, frozen=True):
     total: int | None  # None: not known
     exact: bool
     preparing: dict[str, float]
+    backward: bool = False
 
 
 class ColumnValue(msgspec.Struct, frozen=True):
@@ -104,6 +105,7 @@ def grid_page(job_id: int, query: GridQuery, shown: Sequence[str]) -> GridPage:
         total=plan.total,
         exact=plan.exact,
         preparing=plan.preparing,
+        backward=backward,
         **page,
     )
 
@@ -143,11 +145,13 @@ def _find(
     reads_answers = any(columns.source_of(it.column).of_result for it in query.conditions)
     most = max(size, ANSWERS if reads_answers else LOOKED_AT)
     while True:
-        candidates = order.next_positions(position, size, backward)
+        candidates, stopped = order.next_positions(position, size, backward, end)
         fit = matching(job, columns, [place.index for place in candidates], query.conditions)
         found += [place for place in candidates if place.index in fit]
         if len(found) > query.per:
             return found[: query.per], None, True
+        if stopped is not None:
+            return found, stopped, False
         if len(candidates) < size:
             return found, None, False
         position = candidates[-1]

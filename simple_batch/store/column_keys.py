@@ -228,7 +228,7 @@ def distinct(column_id: int, most: int) -> list[Value] | None:
     while len(keys) <= most:
         row = database.execute_sql(_NEXT_VALUE, (column_id, *last)).fetchone()
         if row is None:
-            return [_counted(column_id, key) for key in keys]
+            return _counted(column_id, keys) if keys else []
         last = SortKey(*row)
         if last.is_cut:
             return None
@@ -236,7 +236,9 @@ def distinct(column_id: int, most: int) -> list[Value] | None:
     return None
 
 
-def _counted(column_id: int, key: SortKey) -> Value:
-    query = f"SELECT count(*), min(idx) {_THIS_VALUE}"
-    [(count, index)] = slow_reads.rows(query, (column_id, *key))
-    return Value(key, count, index)
+def _counted(column_id: int, keys: list[SortKey]) -> list[Value]:
+    """In one query: each waits for its turn in a busy process."""
+    one = f"SELECT CAST(? AS INTEGER) AS place, count(*), min(idx) {_THIS_VALUE}"
+    query = " UNION ALL ".join([one] * len(keys)) + " ORDER BY place"
+    values = [part for place, key in enumerate(keys) for part in (place, column_id, *key)]
+    return [Value(keys[place], *found) for place, *found in slow_reads.rows(query, values)]

@@ -248,6 +248,53 @@ def test_a_large_job_is_looked_through_until_its_keys_are_there(client, table, m
     assert shown(client, table, "sort=-col.review&per=100") == [6, 3, 2, 1, 4, 5]
 
 
+@pytest.mark.parametrize("sort", ["index", "-index"])
+def test_a_condition_that_no_index_serves_looks_at_a_part_at_a_time(
+    client, table, monkeypatch, sort
+):
+    """Also where its keys are complete: a page never reads all of a large job, and says so."""
+    monkeypatch.setattr("simple_batch.insight.grid_order.LARGE", 0)
+    monkeypatch.setattr("simple_batch.web.grid_view.SIZES", (1, 100))
+    path = f"/jobs/{table}/results?col.stars>=5&per=1&sort={sort}"
+    client.get(path)
+    with connected():
+        while any(map(column_keys.build_step, column_keys.behind())):
+            pass
+    rows = [1, 4, 5] if sort == "index" else [5, 4, 1]
+    stopped = 0
+    for size in (1, 2, 5, 100):
+        monkeypatch.setattr("simple_batch.insight.grid_order.SCANNED", size)
+        for look_s in (-1.0, 60.0):
+            monkeypatch.setattr("simple_batch.insight.results_grid.LOOK_S", look_s)
+            pages, last, there = looked_through(client, path, "page-next")
+            back_again, _first, back = looked_through(client, last, "page-previous")
+            assert (pages, back_again) == (rows, rows[::-1]), (size, look_s)
+            stopped += there + back
+            if size == 100 or look_s == 60.0:
+                assert there + back == 0
+    assert stopped > 4
+
+
+def looked_through(client, path: str, way: str) -> tuple[list[int], str, int]:
+    """The rows of all pages in a direction, the last page with a row, and how often a page had none."""
+    found, last, stopped = [], path, 0
+    for turn in range(40):
+        text = client.get(path).text
+        rows = [int(n) + 1 for n in re.findall(r'<tr data-index="(\d+)"', text)]
+        found, last = found + rows, path if rows else last
+        turns = (
+            turn == 0 and f'id="{way}"' in text
+        )  # the first page may have been the last of the other way
+        if 'id="page-further"' in text and not turns:
+            stopped += 1
+            path = link(text, "page-further")
+        elif f'id="{way}"' in text:
+            path = link(text, way)
+        else:
+            return found, last, stopped
+    raise AssertionError("the pages have no end")
+
+
 def test_the_values_of_a_column_are_links_that_filter(client, table):
     page = client.get(f"/jobs/{table}/results?values=field.label").text
     listed = re.findall(
