@@ -78,6 +78,9 @@ class Row(msgspec.Struct):
     cells: bytes | None
     rated: tuple[int | None, str, str] | None = None  # mean in hundredths, labels, note
     ratings: list[UserRating] = []
+    scored: dict[
+        str, bytes | None
+    ] = {}  # answers of jobs that read this one, as a Matcher needs them
 
     @property
     def reasoning(self) -> str | None:
@@ -104,18 +107,24 @@ def rows(
     pages."""
     selection = selection or Selection()
     on_ratings, _others = rating_condition.split(selection.conditions)
-    found = _rows(job, only, wanted, selection, with_ratings or bool(on_ratings))
+    with connected():
+        matcher = Matcher(job, selection.conditions)
+    found = _rows(job, only, wanted, selection, with_ratings or bool(on_ratings), matcher)
     if not selection.conditions:
         yield from found
         return
-    matcher = Matcher(job, selection.conditions)
     for row in found:
-        if matcher.matches(row.cells, row.status, row.response, row.rated):
+        if matcher.matches(row.cells, row.status, row.response, row.rated, row.scored):
             yield row
 
 
 def _rows(
-    job: Job, only: str, wanted: RequestFilter, selection: Selection, with_ratings: bool
+    job: Job,
+    only: str,
+    wanted: RequestFilter,
+    selection: Selection,
+    with_ratings: bool,
+    matcher: Matcher,
 ) -> Iterator[Row]:
     select, mark = _SELECT, -1
     bound: list = []
@@ -145,6 +154,9 @@ def _rows(
             page, size = _page(job, f"{query}{limit}", (job.id, mark, *bound))
             if with_ratings:
                 _add_ratings(job, page)
+            scored = matcher.scored([row.index for row in page])
+            for row in page if scored else ():
+                row.scored = scored.get(row.index, {})
         if not page:
             return
         mark, count = page[-1].index, len(page)

@@ -1,5 +1,6 @@
 """New columns from the answers of a job: the data and the choices of a job that reads these answers, and
-gives each a score and a reason. What it asks is only a beginning: any other columns can be asked for."""
+gives each a score and a reason. What it asks is only a beginning: any other columns can be asked for. They
+are columns of the first job's results, too (store/grid_columns.py)."""
 
 import io
 
@@ -31,7 +32,10 @@ def stage(
     names, pieces = export.answers(job_id, wanted, selection)
     stream = io.BufferedReader(uploads.Pieces(pieces))
     reading = Reading("utf-8", header=True, lines=False)
-    return uploads.stage(stream, f"{jobs.get(job_id).name}.csv", reading=reading), names
+    upload = uploads.stage(stream, f"{jobs.get(job_id).name}.csv", reading=reading)
+    upload.answers_of = job_id
+    upload.save()
+    return upload, names
 
 
 def options(

@@ -182,6 +182,7 @@ def _insert(
     with database.atomic():
         job = Job.create(
             upload=upload,
+            answers_of=_answers_of(upload),
             user=identity.current().user,
             status=JobStatus.VALIDATING,
             source_name=upload.filename,
@@ -191,6 +192,14 @@ def _insert(
             request_rows.set_shares(job.id, shares)
         job_rows.add_event(job.id, "", JobStatus.VALIDATING, actor=jobs.acting(actor))
     return job
+
+
+def _answers_of(upload: Upload) -> int | None:
+    """The job whose answers an upload has. Another one may have its id by now."""
+    if upload.answers_of is None:
+        return None
+    made = (Job.id == upload.answers_of) & (Job.created_at <= upload.created_at)
+    return upload.answers_of if Job.select(Job.id).where(made).exists() else None
 
 
 def _note_made(job: Job, actor: str | None) -> None:

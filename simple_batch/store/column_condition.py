@@ -12,7 +12,7 @@ import msgspec
 
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from .grid_columns import CELL, FIELD, RATED, Columns, text_of
+from .grid_columns import CELL, FIELD, RATED, SCORED, Columns, text_of
 from .sort_key import CUT, EMPTY, NUMBER, SortKey, folded, key_of, number_of
 
 EQUAL, CONTAINS, LEAST, MOST, IS_EMPTY = "=", "~", ">", "<", "empty"
@@ -86,7 +86,7 @@ def named_in(args: Iterable[str]) -> bool:
 
 def _is_named(parameter: str) -> bool:
     """Whether a URL parameter is a condition on a column."""
-    return parameter.startswith((CELL, FIELD)) or parameter.rstrip("~<>") in RATED
+    return parameter.startswith((CELL, FIELD, SCORED)) or parameter.rstrip("~<>") in RATED
 
 
 def parse(args: Any, columns: Columns) -> tuple[Condition, ...]:
@@ -132,7 +132,7 @@ def _condition(name: str, texts: tuple[str, ...], columns: Columns) -> Condition
 
 
 def _known(name: str, columns: Columns, parameter: str) -> str:
-    if name in columns and (name.startswith((CELL, FIELD)) or name in RATED):
+    if name in columns.filtered:
         return name
     allowed = ", ".join(columns.filtered)
     raise InvalidInput(

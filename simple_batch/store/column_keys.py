@@ -39,6 +39,15 @@ _RESULTS = (
     "WHERE k.column_id = ? AND k.idx = x.idx AND k.at = x.finished_at) "
     "ORDER BY x.finished_at, x.idx LIMIT ?"
 )
+# of a column that follows another job: the results there
+_FOLLOWED = (
+    "SELECT r.idx, {of}, y.finished_at FROM result y "
+    "JOIN request q ON q.job_id = y.job_id AND q.idx = y.idx "
+    "JOIN request r ON r.job_id = ? AND r.custom_id = q.custom_id "
+    "WHERE y.job_id = ? AND y.finished_at >= ? AND NOT EXISTS (SELECT 1 FROM grid_key k "
+    "WHERE k.column_id = ? AND k.idx = r.idx AND k.at = y.finished_at) "
+    "ORDER BY y.finished_at, y.idx LIMIT ?"
+)
 _PUT = (
     "INSERT INTO grid_key (column_id, idx, kind, number, text, at) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (column_id, idx) DO UPDATE SET kind = excluded.kind, number = excluded.number, "
@@ -47,7 +56,8 @@ _PUT = (
 _BEHIND = (
     "SELECT c.id FROM grid_column c JOIN job j ON j.id = c.job_id WHERE j.deleted_at IS NULL "
     "AND (c.removed OR c.next_idx < j.total OR (j.finished_at IS NULL AND c.wanted_at > ?) "
-    "OR c.finished_at < j.finished_at) ORDER BY c.wanted_at DESC"
+    "OR c.finished_at < j.finished_at OR EXISTS (SELECT 1 FROM job s WHERE s.answers_of = j.id AND "
+    "((s.finished_at IS NULL AND c.wanted_at > ?) OR c.finished_at < s.finished_at))) ORDER BY c.wanted_at DESC"
 )
 _NEXT_VALUE = (
     "SELECT kind, number, text FROM grid_key WHERE column_id = ? AND (kind, number, text) > (?, ?, ?) "
@@ -126,7 +136,8 @@ def _build_at_once(column_id: int) -> None:
 
 def behind() -> list[int]:
     """Ids of the columns whose keys are missing, behind, or being removed; the last used first."""
-    rows = database.execute_sql(_BEHIND, (now_ms() - _WATCHED_MS,))
+    watched = now_ms() - _WATCHED_MS
+    rows = database.execute_sql(_BEHIND, (watched, watched))
     return [column_id for (column_id,) in rows]
 
 
@@ -150,7 +161,7 @@ def build_step(column_id: int) -> bool:
 
 def _add_step(column: GridColumn, columns: Columns) -> bool:
     source = columns.source_of(column.name)
-    by_bytes = column.name == "prompt" or source.sql.startswith("CASE")
+    by_bytes = column.name == "prompt" or source.sql.startswith("CASE") or source.follows
     size = LARGE_STEP if by_bytes else STEP
     read = _Reader(column, columns)
     if column.next_idx < column.job.total:
@@ -162,7 +173,11 @@ def _add_step(column: GridColumn, columns: Columns) -> bool:
         more = True
     elif source.of_result:
         since, now = max(0, column.finished_at - _LATE_MS), now_ms()
-        found, cut = read.rows(_RESULTS, (column.job_id, since, column.id, size))
+        if source.follows is None:
+            found, cut = read.rows(_RESULTS, (column.job_id, since, column.id, size))
+        else:
+            of = (column.job_id, source.follows)
+            found, cut = read.rows(_FOLLOWED, (*of, since, column.id, size))
         more = cut or len(found) == size
         database.executemany(_PUT, found)
         change = {"finished_at": found[-1][-1] if more and found else now}

@@ -1,7 +1,8 @@
 """Columns of a job's results: what each is called, and how its value is read from a row.
 
 A column is named as URLs name it: ``col.<name>`` is a column of the table that the job was made from,
-``field.<name>`` a top-level property of the job's JSON Schema; the others are those of _OURS. Columns of
+``field.<name>`` a top-level property of the job's JSON Schema, ``scored.<job>.<name>`` one of a job that
+read these answers (services/answer_scores.py); the others are those of _OURS. Columns of
 ratings (RATED) have no sort keys: ``rated_answer`` has an index of its few rows.
 """
 
@@ -11,18 +12,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from ..core import content
+from ..core import content, identity
+from . import visibility
 from .models import Job
 
 if TYPE_CHECKING:
     from ..core.schema import Schema
 
-CELL, FIELD = "col.", "field."
+CELL, FIELD, SCORED = "col.", "field.", "scored."
+MOST_READERS = 5  # jobs that read the answers, of which there are columns: the newest
 RATED = ("rating", "labels", "note")
 MAX_ANSWER = 200_000  # bytes of an answer that the grid reads
 _SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
 _FITTING = (
     f"CASE WHEN x.status = 'succeeded' AND length(x.response) < {MAX_ANSWER} THEN x.response END"
+)
+_SCORED = (
+    "(SELECT CASE WHEN y.status = 'succeeded' AND length(y.response) < {most} THEN y.response END "
+    "FROM request q JOIN result y ON y.job_id = q.job_id AND y.idx = q.idx "
+    "WHERE q.job_id = {job} AND q.custom_id = r.custom_id)"
 )
 _header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
 _list = msgspec.json.Decoder(list).decode
@@ -37,11 +45,12 @@ def _schema(text: str) -> "Schema":
 
 class Source(NamedTuple):
     """What columns are read from: an SQL expression on a request ``r`` and its result ``x``, how its
-    value is decoded, and whether it changes with the result."""
+    value is decoded, and whether it changes with the result, or with those of another job (``follows``)."""
 
     sql: str
     decode: Callable[[Any], Any]
     of_result: bool = True
+    follows: int | None = None
 
 
 class Column(NamedTuple):
@@ -122,7 +131,11 @@ class Columns:
             self._add("prompt", "prompt")
         self._add("answer", "answer")
         if job.schema:
-            self._add_fields(_schema(job.schema))
+            self._add_fields("fields", _FITTING, _schema(job.schema), FIELD)
+        for reader in _readers(job):
+            sql = _SCORED.format(most=MAX_ANSWER, job=int(reader.id))
+            place = f"{SCORED}{reader.id}."
+            self._add_fields(place, sql, _schema(reader.schema), place, reader.id)
         for name in _OURS:
             self._add(name, name)
 
@@ -134,14 +147,16 @@ class Columns:
         for place, name in enumerate(names):
             self._add(f"{CELL}{name}", "cells", _at(place))
 
-    def _add_fields(self, schema: "Schema") -> None:
+    def _add_fields(
+        self, source: str, sql: str, schema: "Schema", mark: str, follows: int | None = None
+    ) -> None:
         def fields(response: bytes | None) -> dict:
             found = schema.json_of(response) if response else None
             return found.value if found is not None and isinstance(found.value, dict) else {}
 
-        self.sources["fields"] = Source(_FITTING, fields)
+        self.sources[source] = Source(sql, fields, follows=follows)
         for name in schema.columns:
-            self._add(f"{FIELD}{name}", "fields", _named(name))
+            self._add(f"{mark}{name}", source, _named(name))
 
     def __contains__(self, name: str) -> bool:
         return name in self.by_name
@@ -152,9 +167,14 @@ class Columns:
         return [name for name in self.by_name if name.startswith((CELL, FIELD))]
 
     @property
+    def valued(self) -> list[str]:
+        """The same, and those of jobs that read the answers."""
+        return [name for name in self.by_name if name.startswith((CELL, FIELD, SCORED))]
+
+    @property
     def filtered(self) -> list[str]:
         """Names of the columns that conditions are possible on."""
-        return [*self.own, *RATED]
+        return [*self.valued, *RATED]
 
     def source_of(self, name: str) -> Source:
         return self.sources[self.by_name[name].source]
@@ -162,6 +182,17 @@ class Columns:
     def value(self, name: str, raw: Any) -> Any:
         """The value of a column of what its source's SQL selected."""
         return self.by_name[name].pick(self.source_of(name).decode(raw))
+
+
+def _readers(job: Job) -> list[Job]:
+    """The jobs that read the answers of a job, for fields of a schema, as far as the caller sees them."""
+    query = Job.select(Job.id, Job.schema).where(
+        (Job.answers_of == job.id)
+        & Job.schema.is_null(False)
+        & Job.deleted_at.is_null()
+        & visibility.jobs(identity.current().sees)
+    )
+    return list(query.order_by(Job.id.desc()).limit(MOST_READERS))
 
 
 def _at(place: int) -> Callable[[list], Any]:

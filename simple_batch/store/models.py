@@ -182,6 +182,7 @@ class Upload(BaseModel):
     created_at = BigIntegerField(index=True)
     changed_at = BigIntegerField(default=now_ms)  # the last change of the draft
     discarded_at = BigIntegerField(null=True)  # hidden; it can be restored until it is removed
+    answers_of = IntegerField(null=True)  # the job whose answers these are
 
     class Meta:
         only_save_dirty = True  # a scan of minutes must not write back the draft of its beginning
@@ -302,6 +303,9 @@ class Job(BaseModel):
     template = TextField(null=True)  # of a table, as JSON
     template_version = ForeignKeyField(TemplateVersion, null=True, on_delete="SET NULL")
     template_from = TextField(default="")  # the same as it was called then: name@number
+    answers_of = IntegerField(
+        null=True
+    )  # the job whose answers it reads: its own are columns of that one
     header = TextField(null=True)  # names of a table's columns, as a JSON array
     schema = TextField(null=True)  # JSON Schema that answers must match
     schema_mode = CharField(default="send")  # how it is asked for: send, object, check
@@ -397,6 +401,7 @@ class Job(BaseModel):
 
 
 Job.add_index(Job.index(Job.tags, where=Job.tags != ""))  # the jobs without any are most of them
+Job.add_index(Job.index(Job.answers_of, where=Job.answers_of.is_null(False)))
 Job.add_index(
     Job.index(
         Job.outcomes_filled_to,

@@ -11,7 +11,7 @@ from ..core.messages import translatable
 from . import column_condition
 from .column_condition import Condition
 from .grid_columns import MAX_ANSWER, RATED, Columns
-from .models import Job
+from .models import Job, database
 
 MAX_ROWS = 20_000  # single requests
 _RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
@@ -41,12 +41,29 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class Matcher:
-    """Decides by the stored parts of a request, its result and its ratings whether all conditions hold."""
+    """Decides by the stored parts of a request, its result, its ratings and what other jobs make of its answer
+    whether all conditions hold."""
 
     def __init__(self, job: Job, conditions: tuple[Condition, ...]):
+        self._job_id = job.id
         self._columns = Columns(job)
         self._conditions = conditions
         self._names = {condition.column for condition in conditions}
+        named = {self._columns.by_name[name].source for name in self._names}
+        self._scored = [name for name in named if self._columns.sources[name].follows is not None]
+
+    def scored(self, indices: list[int]) -> dict[int, dict[str, bytes | None]]:
+        """By request, the answers of other jobs that conditions are on; nothing where none is."""
+        if not self._scored or not indices:
+            return {}
+        selected = ", ".join(self._columns.sources[name].sql for name in self._scored)
+        query = (
+            f"SELECT r.idx, {selected} FROM request r WHERE r.job_id = ? "
+            "AND r.idx IN (SELECT value FROM json_each(?))"
+        )
+        listed = msgspec.json.encode(indices).decode()
+        found = database.execute_sql(query, (self._job_id, listed))
+        return {idx: dict(zip(self._scored, raw, strict=True)) for idx, *raw in found}
 
     def matches(
         self,
@@ -54,12 +71,14 @@ class Matcher:
         status: str | None,
         response: bytes | None,
         rated: tuple[int | None, str, str] | None = None,
+        scored: dict[str, bytes | None] | None = None,
     ) -> bool:
         """``cells`` and ``response`` are the JSON that is stored; ``rated`` the mean score in hundredths,
-        labels and note (store/ratings.py)."""
+        labels and note (store/ratings.py); ``scored`` what the method of that name gave."""
         readable = status == "succeeded" and response and len(response) < MAX_ANSWER
         raw = {"cells": cells, "fields": response if readable else None}
         raw.update(zip(RATED, rated or (None, None, None), strict=True))  # type: ignore[arg-type]
+        raw.update(scored or {})
         columns = self._columns
         sources = {columns.by_name[name].source for name in self._names}
         decoded = {source: columns.sources[source].decode(raw[source]) for source in sources}

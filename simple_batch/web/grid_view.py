@@ -3,13 +3,14 @@
 from typing import Any
 
 import msgspec
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
 from ..core import content
 from ..core.domain import Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from ..store.grid_columns import CELL, FIELD, RATED, Columns, text_of
+from ..store.grid_columns import CELL, FIELD, RATED, SCORED, Columns, text_of
 
 SIZES = (25, 50, 100, 200, 500)
 HEIGHTS = ("S", "M", "L")
@@ -91,8 +92,9 @@ def default_columns(columns: Columns, with_ratings: bool = False) -> tuple[str, 
     """The columns of the table, the answer, the fields of the schema, ratings, and what became of it."""
     cells = [name for name in columns.by_name if name.startswith(CELL)][:_MOST_CELLS]
     fields = [name for name in columns.by_name if name.startswith(FIELD)][:_MOST_FIELDS]
+    scored = [name for name in columns.by_name if name.startswith(SCORED)][:_MOST_FIELDS]
     rated = RATED if with_ratings else ()
-    return (*(cells or ["prompt"]), "answer", *fields, *rated, *_SHOWN_BEHIND)
+    return (*(cells or ["prompt"]), "answer", *fields, *scored, *rated, *_SHOWN_BEHIND)
 
 
 def title(name: str) -> str:
@@ -100,6 +102,9 @@ def title(name: str) -> str:
     for mark in (CELL, FIELD):
         if name.startswith(mark):
             return name.removeprefix(mark)
+    if name.startswith(SCORED):
+        job_id, _dot, field = name.removeprefix(SCORED).partition(".")
+        return gettext("%(name)s (job %(job_id)s)", name=field, job_id=job_id)
     return str(TITLES[name])
 
 

@@ -167,7 +167,7 @@ def _values_of(job_id: int, asked: _Asked) -> dict[str, Any] | None:
 
 
 def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
-    listed = [*asked.columns.own, *grid_view.LISTED]
+    listed = [*asked.columns.valued, *grid_view.LISTED]
     if name not in listed:
         raise InvalidInput(
             translatable(

@@ -87,6 +87,7 @@ def test_opening_again_applies_nothing(tmp_path):
         "0049_finished_seen",
         "0050_tags",
         "0051_sharing",
+        "0052_answers_of",
     ]
     close_database()
     assert open_database(url(tmp_path / "a.db")) == []
