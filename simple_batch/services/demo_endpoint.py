@@ -3,7 +3,8 @@
 For the demo, so that a batch can be run without a key, and for tests. It
 answers chat completions, responses, completions, embeddings, moderations, image
 generations and the list of models, at a chosen speed and with a chosen share of
-faults. Texts are answered as streams where the request asks for one.
+faults. Texts come as a stream, or as JSON that fits a schema, where the request
+asks for it.
 """
 
 import base64
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 import gevent
 from gevent.pywsgi import WSGIServer
 
-from . import demo_stream
+from . import demo_stream, demo_structured
 
 MODEL = "demo-model"
 DIMENSIONS = 16  # of an embedding where the request names none
@@ -192,14 +193,14 @@ class DemoEndpoint:
 
     def chat(self, body: dict) -> dict:
         text = _said(body.get("messages") or [])
-        answer = _reply_to(text)
+        answer = _reply_to(text, body)
         message = {"role": "assistant", "content": answer}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return self._completion("chat.completion", "chatcmpl", body, choice, text, answer)
 
     def complete(self, body: dict) -> dict:
         text = str(body.get("prompt", ""))
-        answer = _reply_to(text)
+        answer = _reply_to(text, {})
         choice = {"index": 0, "text": answer, "logprobs": None, "finish_reason": "stop"}
         return self._completion("text_completion", "cmpl", body, choice, text, answer)
 
@@ -222,7 +223,7 @@ class DemoEndpoint:
     def respond(self, body: dict) -> dict:
         given = body.get("input") or ""
         text = given if isinstance(given, str) else _said(given)
-        answer = _reply_to(text)
+        answer = _reply_to(text, body)
         content = [{"type": "output_text", "text": answer, "annotations": []}]
         message = {"type": "message", "role": "assistant", "status": "completed"}
         spent_in, spent_out = (
@@ -348,16 +349,18 @@ def _said(messages) -> str:
     return "\n".join(parts)
 
 
-def _reply_to(text: str) -> str:
-    """The same answer to the same question, in the question's language."""
+def _reply_to(text: str, body: dict) -> str:
+    """The same answer to the same question, in the question's language and the shape that is asked for."""
     language = "zh" if re.search(r"[\u4e00-\u9fff]", text) else "en"
     seed = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:4], "big")
     chooser = random.Random(seed)  # noqa: S311 - chance, not a secret # nosec B311
     topic = " ".join(text.split())[-60:]
     middle = chooser.sample(_MIDDLES[language], k=chooser.randint(1, 3))
     if language == "zh":
-        return f"{chooser.choice(_OPENINGS['zh'])}{'；'.join(middle)}。（关于：{topic}）"
-    return f"{chooser.choice(_OPENINGS['en'])} {'; '.join(middle)}. (About: {topic})"
+        answer = f"{chooser.choice(_OPENINGS['zh'])}{'；'.join(middle)}。（关于：{topic}）"
+    else:
+        answer = f"{chooser.choice(_OPENINGS['en'])} {'; '.join(middle)}. (About: {topic})"
+    return demo_structured.shaped(body, answer, chooser) or answer
 
 
 def _tokens(text: str) -> int:
