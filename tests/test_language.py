@@ -20,7 +20,7 @@ from simple_batch.cli import configs, gallery, jobs, run
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT / "simple_batch/core/translations/zh/LC_MESSAGES/messages.po"
 SUFFIXES = {".py", ".md", ".html", ".js", ".sh", ".lua", ".toml"}
-LEFT_OUT = ("static/vendor/", "tests/test_language.py", "simple_batch/data/prices.toml")
+LEFT_OUT = ("static/vendor/", "tests/test_language.py", "simple_batch/core/data/prices.toml")
 
 PHRASES = (
     "whoever",

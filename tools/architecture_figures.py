@@ -9,7 +9,7 @@ from statistics import median
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "simple_batch"
-MAX_ENTRIES = 17
+MAX_ENTRIES = 16
 MAX_LAYERS = 10
 MAX_FUNCTION_LINES = 60
 MAX_TEMPLATE_LINE = 160

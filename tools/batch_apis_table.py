@@ -1,4 +1,4 @@
-"""The table of docs/half-price.md, from simple_batch/data/providers.toml (see generated_docs.py)."""
+"""The table of docs/half-price.md, from simple_batch/core/data/providers.toml (see generated_docs.py)."""
 
 from simple_batch.engine.batch_api.opening import KINDS
 from simple_batch.engine.batch_api.profiles import BatchProfile

@@ -1,4 +1,4 @@
-"""The table of docs/providers.md, from simple_batch/data/providers.toml (see generated_docs.py)."""
+"""The table of docs/providers.md, from simple_batch/core/data/providers.toml (see generated_docs.py)."""
 
 from urllib.parse import urlsplit
 

@@ -1,11 +1,11 @@
-"""Tables in files: those that ship with the program (simple_batch/data/), and users' own, which may change
+"""Tables in files: those that ship with the program (simple_batch/core/data/), and users' own, which may change
 while the program runs."""
 
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-_DATA = Path(__file__).resolve().parent.parent / "data"
+_DATA = Path(__file__).resolve().parent / "data"
 _SETTLED_NS = 2_000_000_000  # coarser than the clocks of file systems (FAT: two seconds)
 
 
