@@ -147,7 +147,7 @@ def test_clients_are_checked_again_after_a_user_changed(app, feed, connect, brow
     assert look(feed) == 0  # no one is there
 
 
-def test_pages_offer_each_caller_the_own_commands_in_the_own_language(browser):
+def test_pages_offer_commands_by_role_and_language(browser):
     """They are made once for each kind of caller."""
 
     def offered(name: str, language: str, root: str = "") -> set[str]:

@@ -105,8 +105,8 @@ def buckets(
     points: int = POINTS,
 ) -> list[ChartBucket]:
     """What happened to a job, or to the one with that id, in each bucket of a window (epoch seconds; the
-    whole job by default), gaps as zeros. A width (seconds) that would give more than ``points`` buckets is widened. Raises NotFound for the
-    job, InvalidInput for the width."""
+    whole job by default), gaps as zeros. A width (seconds) that would give more than ``points`` buckets
+    is widened. Raises NotFound for the job, InvalidInput for the width."""
     found = _timeline(jobs.known(of), from_s, to_s, width, points)
     return [_shown(bucket) for bucket in found]
 

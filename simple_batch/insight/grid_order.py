@@ -63,9 +63,7 @@ class Segment(msgspec.Struct, frozen=True):
     descending: bool = False
     start: str = ""
     of_texts: bool = False  # the first of two columns is one of texts
-    scanned: int = (
-        0  # requests of a segment by index that no database index finds: all are looked at
-    )
+    scanned: int = 0  # requests to look at one by one, where no index of the database finds them
 
     def scan(
         self, after: tuple | None, limit: int, backward: bool, until: float

@@ -50,7 +50,8 @@ class GridQuery(msgspec.Struct, frozen=True):
 
 class GridPage(msgspec.Struct, frozen=True):
     """Rows, and the tokens of what is around them; ``further``: where to go on looking for rows that
-    match, in the direction of the page (``backward``: before it). ``preparing``: columns whose keys are being built, with the part that is done."""
+    match, in the direction of the page (``backward``: before it). ``preparing``: columns whose keys are
+    being built, with the part that is done."""
 
     rows: list[GridRow]
     next: str | None
