@@ -95,6 +95,10 @@ class Row(msgspec.Struct):
         return None if self.cost_nano is None else self.cost_nano / NANO
 
 
+# how many fields _SELECT has: from ``index`` to ``cells``
+_SELECTED = Row.__struct_fields__.index("cells") - Row.__struct_fields__.index("index") + 1
+
+
 def rows(
     job: Job,
     only: str,
@@ -191,9 +195,8 @@ def _add_ratings(job: Job, page: list[Row]) -> None:
 
 def _row(job: Job, *columns: Any) -> Row:
     """A row of _SELECT, or of _WITH_OVERRIDES, which has the limit of tokens behind the others."""
-    fields = len(Row.__struct_fields__) - 4
-    row = Row(job.id, job.currency, *columns[:fields])
-    limit = columns[fields] if len(columns) > fields else None
+    row = Row(job.id, job.currency, *columns[:_SELECTED])
+    limit = columns[_SELECTED] if len(columns) > _SELECTED else None
     if limit is not None:
         row.body = max_tokens.limited(bytes(row.body), row.url, limit)
     return row
