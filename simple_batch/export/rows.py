@@ -78,9 +78,8 @@ class Row(msgspec.Struct):
     cells: bytes | None
     rated: tuple[int | None, str, str] | None = None  # mean in hundredths, labels, note
     ratings: list[UserRating] = []
-    scored: dict[
-        str, bytes | None
-    ] = {}  # answers of jobs that read this one, as a Matcher needs them
+    # answers of jobs that read this one, as a Matcher needs them
+    scored: dict[str, bytes | None] = {}
 
     @property
     def reasoning(self) -> str | None:

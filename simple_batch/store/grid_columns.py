@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..core.schema import Schema
 
 CELL, FIELD, SCORED = "col.", "field.", "scored."
-MOST_READERS = 5  # jobs that read the answers, of which there are columns: the newest
 RATED = ("rating", "labels", "note")
 MAX_ANSWER = 200_000  # bytes of an answer that the grid reads
 _SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
@@ -192,7 +191,7 @@ def _readers(job: Job) -> list[Job]:
         & Job.deleted_at.is_null()
         & visibility.jobs(identity.current().sees)
     )
-    return list(query.order_by(Job.id.desc()).limit(MOST_READERS))
+    return list(query.order_by(Job.id.desc()))
 
 
 def _at(place: int) -> Callable[[list], Any]:

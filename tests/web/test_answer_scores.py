@@ -149,6 +149,32 @@ def test_scores_of_another_users_private_job_are_not_shown(app, table, people, c
     assert seen == {"otto": False, "anna": True}
 
 
+def test_many_jobs_that_read_the_answers_all_have_columns(table, people):
+    """What is built in the background does not depend on whose jobs there are besides."""
+    with connected():
+        job = Job.get_by_id(table)
+        schema = json.dumps({"type": "object", "properties": {"score": {"type": "integer"}}})
+        owners = [people["anna"], *[people["otto"]] * 8]
+        made = [
+            Job.create(
+                name="scores",
+                config=job.config,
+                user=owner,
+                status="completed",
+                max_retries=1,
+                created_at=job.created_at + 1,
+                answers_of=table,
+                schema=schema,
+            ).id
+            for owner in owners
+        ]
+        mine = f"scored.{made[0]}.score"
+        identity.act_as(Actor("anna", user=people["anna"], sees=Scope(user=people["anna"])))
+        assert mine in Columns(job)
+        identity.act_as(identity.CLI)
+        assert mine in Columns(job)
+
+
 def test_an_upload_does_not_name_a_later_job_with_the_same_id(client, table):
     bench = opened(client, table)
     with connected():
