@@ -342,10 +342,12 @@ def _sniffed(sample: str) -> Dialect:
     if separator:
         return Dialect(separator[1], named=True)
 
-    def fitness(dialect: Dialect) -> tuple[bool, float, int]:
+    def fitness(dialect: Dialect) -> tuple[bool, bool, float, int]:
         header, *rows = _widths(sample, dialect)
         fit = sum(row == header for row in rows) / len(rows) if rows else 1.0
-        return header > 1, fit, header
+        # one faulty quote in a file of one column does not make letters of all quotes
+        quoted = header > 1 or dialect.quoting == csv.QUOTE_MINIMAL
+        return header > 1, quoted, fit, header
 
     return max(_DIALECTS, key=fitness)
 

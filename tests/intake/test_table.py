@@ -197,6 +197,15 @@ def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path):
     assert most < 4_000_000, most
 
 
+@pytest.mark.parametrize("faulty", [b'"open', b'"Great" she said'])
+def test_a_faulty_quote_in_a_single_column_does_not_make_letters_of_all_quotes(tmp_path, faulty):
+    template = Template(user="{{question}}")
+    _, items = read(tmp_path, b'question\n"a, b"\n"c"\n' + faulty + b"\n", template)
+    assert [b'"a, b"' in item.body for item in items[:2]] == [True, False]
+    assert b'"c"' in items[1].body and b'\\"' not in items[0].body + items[1].body
+    assert (items[2].line, items[2].code) == (4, "invalid_row")
+
+
 def test_a_tsv_may_take_quotes_for_letters(tmp_path):
     _, items = read(tmp_path, b'id\tquestion\n1\t"so" he said\n2\t"why\n')
     assert [json.loads(item.cells)[1] for item in items] == ['"so" he said', '"why']
