@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from gevent.util import format_run_info
 
 from simple_batch import create_app
 from simple_batch.auth import passwords, users
@@ -177,6 +178,11 @@ def _in_status(job_id: int, statuses):
         return job if job.status in statuses else None
 
 
+def _greenlets() -> str:
+    """Where each greenlet of the program stands."""
+    return "\n".join(line for line in format_run_info() if "/simple_batch/" in line)
+
+
 def wait_until(found, timeout_s: float = PATIENCE_S):
     """Wait until ``found()`` is true; returns its result, fails after the timeout."""
     end = time.monotonic() + timeout_s
@@ -184,5 +190,5 @@ def wait_until(found, timeout_s: float = PATIENCE_S):
         result = found()
         if result:
             return result
-        assert time.monotonic() < end, f"still {result!r} after {timeout_s} s"
+        assert time.monotonic() < end, f"still {result!r} after {timeout_s} s\n{_greenlets()}"
         time.sleep(0.02)

@@ -155,7 +155,7 @@ class OutageDetector:
         """A request got its answer."""
         self.answers = True
         self._refused_since = None
-        if self._streak.count or self.waiting is not None:
+        if self._streak.count or any(each.waiting is not None for each in self.group):
             self._answered()
 
     def failed(
@@ -276,23 +276,32 @@ class OutageDetector:
 
     def _answered(self) -> None:
         """End the streak and the outage, here and at the other endpoints of the job."""
-        for each in self.group:
-            each.end(own=each is self)
+        self._begin_streak()
+        # A listener may block. An outage that began again meanwhile at an endpoint that has ended its own,
+        # while another has not, would have no success to end it.
+        ended = [each for each in self.group if each.end()]
+        for each in ended:
+            each.report_end()
 
-    def end(self, own: bool = True) -> None:
-        """End an outage; ``own``: also the streak of failures."""
-        if own:
-            self._streak = _Streak(self._streak.number + 1)
-            self.suspects = False
+    def _begin_streak(self) -> None:
+        self._streak = _Streak(self._streak.number + 1)
+        self.suspects = False
+
+    def end(self) -> bool:
+        """End the outage here. Returns False if there is none."""
         if self.waiting is None:
-            return
+            return False
         self.waiting, self._probe = None, None
         self._ended = self._clock()
         self._up.set()
         for waiter in list(self._waiters.values()):
             waiter.set()
         self._probe_ended.set()
-        self._listener.outage_ended(self._clock() - self._began)
+        return True
+
+    def report_end(self) -> None:
+        """Report that the outage has ended. May block."""
+        self._listener.outage_ended(self._ended - self._began)
 
     def close(self) -> None:
         """The pool has ended."""
@@ -331,7 +340,7 @@ class OutageDetector:
                 self._expired(self._clock() - self._began, self._reason())
                 return
             if not self._waiters:
-                self.end()  # a new request is the probe
+                self._end_for_new_request()
                 return
             self._probe_ended.clear()
             self._probe, waiter = next(iter(self._waiters.items()))
@@ -344,6 +353,12 @@ class OutageDetector:
                     reason=str(self._reason()),  # live states hold plain text
                     next_probe_at=now_ms() + round(1000 * interval_s),
                 )
+
+    def _end_for_new_request(self) -> None:
+        """No request waits: the next one that comes is the probe."""
+        self._begin_streak()
+        if self.end():
+            self.report_end()
 
     def _next_interval_s(self, interval_s: float) -> float:
         asked = self._finding.retry_after_s if self._finding is not None else None

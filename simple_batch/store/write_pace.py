@@ -7,8 +7,12 @@ from collections.abc import Callable
 from .database import retry_while_unavailable
 from .models import database
 
-STEP_S = 0.02  # target duration of a transaction; on SQLite it blocks the loop that long
+STEP_S = 0.02  # target duration of a transaction on SQLite: it blocks the loop that long
+SERVER_STEP_S = 0.1  # the same on a server: other greenlets work meanwhile
 MAX_ROWS = 20_000  # of a transaction
+# A transaction that has a busy machine or server to wait for takes its time with one row, too. Without a
+# least number of rows, such a change would go on row by row.
+MIN_ROWS = 5
 REST = (
     0.25  # pause after a transaction, as a part of its duration, for other greenlets and processes
 )
@@ -35,16 +39,21 @@ class Pace:
         began = time.monotonic()
         found = retry_while_unavailable(_without_checkpoint, work, *args)
         took = time.monotonic() - began
-        # a slow one (a busy machine) says little: it halves the next one at most
-        self.rows = min(
-            MAX_ROWS, max(1, round(self.rows * min(2.0, max(0.5, STEP_S / (took + 1e-6)))))
-        )
+        self.rows = _next_rows(self.rows, took)
         self._unchecked_s += took
         if self._unchecked_s > CHECKPOINT_S:
             self._unchecked_s = 0.0
             database.checkpoint()
         time.sleep(min(1.0, max(1e-4, REST * took)))
         return found
+
+
+def _next_rows(rows: int, took_s: float) -> int:
+    """Rows of the next transaction, after one of ``rows`` has taken ``took_s``."""
+    target_s = SERVER_STEP_S if database.server else STEP_S
+    # a slow one (a busy machine) says little: it halves the next one at most
+    wanted = round(rows * min(2.0, max(0.5, target_s / (took_s + 1e-6))))
+    return min(MAX_ROWS, max(MIN_ROWS, wanted))
 
 
 def _without_checkpoint(work: Callable, *args):

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from gevent.server import StreamServer
 
-from simple_batch.core.domain import Cause, RequestStatus
+from simple_batch.core.domain import Cause, RequestStatus, Verdict
+from simple_batch.engine.classify import Classification
 from simple_batch.engine.governor import Governor
-from simple_batch.engine.outage import OutagePolicy
+from simple_batch.engine.outage import OutageDetector, OutagePolicy
 
 from .. import endpoint as e
 from ..conftest import wait_until
@@ -289,3 +290,31 @@ def test_a_call_that_began_in_the_outage_and_fails_after_it_costs_no_retry(bench
         endpoint.script = [e.ok()]
         assert running.get(timeout=20) is None
         assert succeeded(run) == 200
+
+
+class NoCalls:
+    """A pool without calls."""
+
+    exhausted = False
+
+    def calling_for(self, seconds):
+        return 0
+
+    def outage_began(self):
+        pass
+
+
+def test_an_endpoint_without_waiting_requests_ends_the_outage_of_the_others():
+    one, other = (OutageDetector(SOON, Events(), NoCalls(), lambda *_: None) for _ in range(2))
+    one.group = other.group = [one, other]
+    refused = Classification(Cause.CONNECTION, Verdict.RETRY, reached=False)
+    waits = gevent.spawn(lambda: (wait_until(lambda: one.down), one.wait("held here")))
+    for detector in (one, other):
+        for number in range(5):
+            detector.failed(number, number, refused, 0.001, last=False)
+    assert one.down and other.down
+    wait_until(lambda: not other.down)  # it has no request to probe with, and takes the next one
+    assert one.down
+    other.succeeded()
+    assert not one.down
+    waits.get(timeout=20)

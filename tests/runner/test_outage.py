@@ -2,6 +2,7 @@
 
 import json
 
+import gevent
 import pytest
 from flask.testing import FlaskCliRunner
 
@@ -11,6 +12,7 @@ from simple_batch.runner import live_state
 from simple_batch.runner.live_state import LiveState
 from simple_batch.services import jobs
 from simple_batch.services.job_options import ExtraConfig
+from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
 from simple_batch.store.models import Attempt, Job, JobEvent
 
@@ -145,6 +147,29 @@ def test_a_job_waits_only_if_all_its_endpoints_are_away(start, add_config, make_
         other.come_back()
         job = wait_for(job_id, "completed")
         assert (job.succeeded, job.failed) == (300, 0)
+
+
+def test_an_outage_ends_for_all_endpoints_though_the_database_is_slow(
+    start, add_config, make_job, wait_for, monkeypatch
+):
+    noted = job_rows.note_waited
+
+    def note_slowly(*args):
+        gevent.sleep(0.5)  # calls to the other endpoint fail meanwhile
+        noted(*args)
+
+    monkeypatch.setattr(job_rows, "note_waited", note_slowly)
+    with AbsentEndpoint(e.slow(0.02)) as one, AbsentEndpoint(e.slow(0.02)) as other:
+        add_config(one.base_url, "one", concurrency=3)
+        add_config(other.base_url, "other", concurrency=3)
+        job_id = make_job(100, "one", spread=Spread.FAST, also=(ExtraConfig("other"),))
+        wait_until(lambda: progress(job_id)["counts"]["succeeded"] > 20)
+        one.go_away()
+        other.go_away()
+        waiting(job_id)
+        other.come_back()
+        job = wait_for(job_id, "completed")
+        assert (job.succeeded, job.failed) == (100, 0)
 
 
 @pytest.mark.parametrize(
