@@ -180,7 +180,8 @@ def _in_status(job_id: int, statuses):
 
 def _greenlets() -> str:
     """Where each greenlet of the program stands."""
-    return "\n".join(line for line in format_run_info() if "/simple_batch/" in line)
+    lines = "\n".join(format_run_info()).splitlines()
+    return "\n".join(line for line in lines if "/simple_batch/" in line)
 
 
 def wait_until(found, timeout_s: float = PATIENCE_S):
