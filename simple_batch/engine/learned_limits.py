@@ -309,6 +309,7 @@ class Limits:
     def _step_back(self, ticket: Ticket, cluster: Cluster, just_now: float, now: float) -> None:
         width = self.width.proven
         rate = self.rates[REQUESTS]
+        known = rate.proven
         if width is None and self._levels.is_above_answered(ticket.level):
             self.width.hold(self._levels.most_answered)
         elif width is not None and ticket.level > width:
@@ -327,7 +328,9 @@ class Limits:
             self._evidence.clear()
         else:
             self._evidence.single()
-        self._mark_at(ticket)
+        self._measure_at(ticket)
+        if not self.paced or rate.proven != known:  # else too high a rate would never be found out
+            self._share.restart(self._evidence.number)
         self._cut(now)
 
     def _reached(
@@ -470,8 +473,11 @@ class Limits:
         self._admitted_at_cut = self._admitted.requests
 
     def _mark_at(self, ticket: Ticket) -> None:
-        self._admitted.measure_from(ticket.started)
+        self._measure_at(ticket)
         self._share.restart(self._evidence.number)
+
+    def _measure_at(self, ticket: Ticket) -> None:
+        self._admitted.measure_from(ticket.started)
         self._calls = 0
 
     def _plateau(self, now: float) -> float:

@@ -1,5 +1,9 @@
 """Tells whether too large a share of the calls is refused at a learned rate."""
 
+import math
+from collections import deque
+from itertools import pairwise
+
 from .refusal_evidence import evidence
 
 AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
@@ -8,7 +12,9 @@ AT_RATE_EVIDENCE = 3.2  # shows that it is too high …
 USUAL_SHARE = 0.016  # … over this share
 MANY_CALLS = 250
 TOO_LARGE_SHARE = 0.015  # of that many calls are refused: the rate is a little too high …
-TIMES_CHANCE = 1.6  # … if it is as many times what chance is known to bring
+TIMES_CHANCE = 1.6  # … if it is as many times what chance is known to bring …
+GAPS = (3, 6)  # … and the calls between refusals, of so few gaps and no more, are as even …
+SHAPE = 3  # … as in a gamma distribution of this shape, rather than the exponential one of chance
 
 
 class RefusedShare:
@@ -19,10 +25,12 @@ class RefusedShare:
         self.by_chance = 0.0
         self._since = 0  # the order of the last call before the rate that holds now
         self._refused = 0
+        self._orders: deque[int] = deque(maxlen=GAPS[1] + 1)  # of the last refused calls
 
     def restart(self, order: int) -> None:
         """Another rate holds for the calls after that one."""
         self._since, self._refused = order, 0
+        self._orders.clear()
 
     def refused(self, order: int) -> tuple[int, int] | None:
         """A call was refused at the learned rate. Returns how many were refused and of how many calls,
@@ -31,14 +39,26 @@ class RefusedShare:
         if calls <= 0:
             return None
         self._refused += 1
+        self._orders.append(order)
         return (self._refused, calls) if self._are_too_many(calls) else None
 
     def _are_too_many(self, calls: int) -> bool:
         if calls >= MANY_CALLS:
-            return self._refused / calls >= max(TOO_LARGE_SHARE, TIMES_CHANCE * self.by_chance)
+            too_large = max(TOO_LARGE_SHARE, TIMES_CHANCE * self.by_chance)
+            return self._refused / calls >= too_large and self._are_regular()
         usual = max(USUAL_SHARE, self.by_chance)
         return (
             calls >= AT_RATE_CALLS
             and self._refused >= AT_RATE_REFUSED
             and evidence(self._refused, calls, usual) >= AT_RATE_EVIDENCE
         )
+
+    def _are_regular(self) -> bool:
+        """Whether the gaps between refusals are even, as at a limit: what is offered beyond it is refused.
+        Chance refuses at any time."""
+        gaps = [max(1, later - earlier) for earlier, later in pairwise(self._orders)]
+        if len(gaps) < GAPS[0]:
+            return False
+        mean = sum(gaps) / len(gaps)
+        scale = SHAPE * math.log(SHAPE) - math.lgamma(SHAPE)
+        return 0.0 < sum(scale + (SHAPE - 1) * (math.log(gap / mean) - gap / mean) for gap in gaps)

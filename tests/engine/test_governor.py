@@ -180,6 +180,19 @@ def test_a_short_job_is_refused_one_call_in_fifty():
     assert refused <= 0.021 * (admitted + refused)
 
 
+def test_a_rate_that_is_a_little_too_high_is_lowered_soon():
+    """Refusals that come at even distances are no chance, however few they are."""
+    refused = []
+    for seed in range(20):
+        run = Simulation(TokenBucket(10, 20), start=10)
+        run.rng = random.Random(seed)
+        admitted, some = run.run(90)
+        assert admitted >= 0.97 * 900
+        refused.append(some / (admitted + some))
+    assert max(refused) <= 0.034
+    assert sum(refused) / len(refused) <= 0.0225
+
+
 @pytest.mark.parametrize(
     ("stray", "used"), [(0.0, 0.97), (0.005, 0.95), (0.02, 0.92), (0.05, 0.85), (0.1, 0.75)]
 )

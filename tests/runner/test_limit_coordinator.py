@@ -1,5 +1,7 @@
 """Rate limits shared by several workers through a real Redis, on a clock that jumps."""
 
+import random
+
 import pytest
 import redis
 
@@ -60,10 +62,14 @@ def test_stray_refusals_slow_no_worker_down(stray):
 
 
 def test_stray_refusals_do_not_hide_a_limit():
-    workers = Workers(TokenBucket(10, 20), 4, stray=0.02)
-    workers.run(FIRST_S)
-    admitted, refused = workers.run(120)
-    assert admitted >= 0.93 * 10 * 120
+    admitted = refused = 0
+    for seed in range(1, 7):  # one run may be unlucky
+        workers = Workers(TokenBucket(10, 20), 4, stray=0.02)
+        workers.rng = random.Random(seed)
+        workers.run(FIRST_S)
+        more, worse = workers.run(120)
+        admitted, refused = admitted + more, refused + worse
+    assert admitted >= 0.93 * 10 * 120 * 6
     assert refused <= 0.06 * (admitted + refused)
 
 
