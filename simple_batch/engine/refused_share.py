@@ -61,4 +61,4 @@ class RefusedShare:
             return False
         mean = sum(gaps) / len(gaps)
         scale = SHAPE * math.log(SHAPE) - math.lgamma(SHAPE)
-        return 0.0 < sum(scale + (SHAPE - 1) * (math.log(gap / mean) - gap / mean) for gap in gaps)
+        return sum(scale + (SHAPE - 1) * (math.log(gap / mean) - gap / mean) for gap in gaps) > 0.0

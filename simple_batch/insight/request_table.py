@@ -205,10 +205,17 @@ def _stretches() -> Iterator[tuple[int, int]]:
         since = time.monotonic()
         yield begin, end
         took, begin = time.monotonic() - since, end
-        rows = (
-            rows * 4 if took < _STRETCH_S / 4 else max(1, rows // 4) if took > _STRETCH_S else rows
-        )
+        rows = _next_stretch(rows, took)
         give_way()
+
+
+def _next_stretch(rows: int, took_s: float) -> int:
+    if took_s < _STRETCH_S / 4:
+        return rows * 4
+    if took_s <= _STRETCH_S:
+        return rows
+    # a server that is busy takes as long for one row as for many
+    return max(_STRETCH // 4 if database.server else 1, rows // 4)
 
 
 def _arithmetic(job: Job, sort: str, offset: int, per_page: int) -> list[int]:

@@ -195,10 +195,11 @@ class _Reader:
 
     def rows(self, query: str, values: tuple) -> tuple[list[tuple], bool]:
         """The rows, and whether there was no time for all."""
-        end = time.monotonic() + STEP_S
         cursor = database.execute_sql(
             query.format(of=self._columns.source_of(self._name).sql), values
         )
+        # a server has sent all rows by now, whether they were a long time coming or not
+        end = time.monotonic() + STEP_S
         found = []
         for idx, raw, at in cursor:
             found.append((self._id, idx, *key_of(self._columns.value(self._name, raw)), at))

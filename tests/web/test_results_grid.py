@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import time
 
 import pytest
 
@@ -13,7 +14,7 @@ from simple_batch.services import job_creation, jobs
 from simple_batch.store import column_keys, results
 from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
-from simple_batch.store.models import GridColumn, GridKey, Job, Result, SavedView
+from simple_batch.store.models import GridColumn, GridKey, Job, Result, SavedView, database
 
 from ..auth.conftest import log_in  # noqa: F401 (fixture)
 from ..store.test_results import recorded
@@ -246,6 +247,27 @@ def test_a_large_job_is_looked_through_until_its_keys_are_there(client, table, m
             pass
     assert shown(client, table, "col.stars=10&per=1") == [4]
     assert shown(client, table, "sort=-col.review&per=100") == [6, 3, 2, 1, 4, 5]
+
+
+def test_keys_are_built_in_few_steps_though_the_database_is_slow(client, table, monkeypatch):
+    """The time until a server answers must not count as work: each step would add a single key."""
+    monkeypatch.setattr(column_keys, "AT_ONCE", 0)
+    client.get(f"/jobs/{table}/results?sort=-col.review")
+    execute = database.obj.execute_sql
+
+    def slowly(*args, **options):
+        time.sleep(1.5 * column_keys.STEP_S)
+        return execute(*args, **options)
+
+    monkeypatch.setattr(database.obj, "execute_sql", slowly)
+    steps = 0
+    with connected():
+        while any(map(column_keys.build_step, column_keys.behind())):
+            steps += 1
+    monkeypatch.undo()
+    with connected():
+        assert GridKey.select().count() == len(TABLE)
+    assert steps <= 2
 
 
 @pytest.mark.parametrize("sort", ["index", "-index"])
