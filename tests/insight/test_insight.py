@@ -1,8 +1,8 @@
 """Pages of requests, error groups and charts agree with counts made by the test."""
 
+import importlib
 import itertools
 import json
-import sys
 
 import pytest
 from peewee import AutoField, IntegerField
@@ -75,7 +75,7 @@ def test_results_that_are_alike_are_listed_in_the_order_of_the_file(db, sort):
 
 
 def test_charts_of_a_filter_show_the_first_results_of_the_file(db, monkeypatch):
-    monkeypatch.setattr(sys.modules["simple_batch.insight.charts"], "POINTS", 3)
+    monkeypatch.setattr(importlib.import_module("simple_batch.insight.charts"), "POINTS", 3)
     job_id = new_job()
     for n in (5, 2, 0, 4, 1, 3):
         results.write([recorded(job_id, n, [], True, START)])
