@@ -396,8 +396,8 @@ class Limits:
         """A refusal during a trial. Returns whether to go on at a lower rate."""
         verdict = trial.refused(ticket.order, now)
         width = None
-        if self.delay_s and self.few and verdict is Verdict.SLOWER:
-            # calls of several processes that start together have no order: later ones tell
+        if self.few and verdict is Verdict.SLOWER:
+            # calls that start together reach a provider in any order: later ones tell
             width = self._levels.width_since(trial.first + 1, ticket.order)
         if width is not None:
             self._return_to(trial.before, now)

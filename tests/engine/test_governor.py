@@ -235,6 +235,23 @@ def test_one_call_at_a_time():
     assert refused <= 6
 
 
+@pytest.mark.parametrize("arrives", range(1, 6))
+def test_one_call_at_a_time_whichever_of_the_first_calls_arrives_first(arrives):
+    """Calls that start together reach a provider in any order."""
+
+    class InOrderOfArrival(Concurrency):
+        calls = 0
+
+        def admit(self, now, tokens):
+            self.calls += 1
+            return 0.0 if self.calls < arrives else super().admit(now, tokens)
+
+    run = Simulation(InOrderOfArrival(1), latency=(0.5, 0.5))
+    admitted, refused = run.run(25)
+    assert admitted >= 44
+    assert refused <= 10
+
+
 @pytest.mark.parametrize(
     ("provider", "retry_after"),
     [(FixedWindow(3, 60), False), (FixedWindow(3, 60), True), (TokenBucket(1 / 20, 3), False)],
