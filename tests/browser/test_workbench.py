@@ -3,6 +3,7 @@ restore → launch → read → rate → export → improve."""
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from .. import endpoint as e
@@ -107,6 +108,19 @@ def test_a_prompt_is_made_better_by_keyboard_alone(page, t):
         press(page, "#improve")
         page.wait_for_url("**/workbench")
         expect(page.locator("#user")).to_have_value("Say: {{question}}")
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1440])
+def test_figures_and_launch_stay_on_top(page, t, width):
+    page.set_viewport_size({"width": width, "height": 700})
+    add_config(page, t, "http://127.0.0.1:9/v1")
+    page.goto("/jobs/new")
+    write(page, "#pasted", TABLE)
+    page.get_by_role("button", name=t("Continue")).click()
+    page.wait_for_url("**/workbench")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#figures")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#launch")).to_be_in_viewport(ratio=1)
 
 
 def test_a_run_is_stopped_with_its_button(page, t):
