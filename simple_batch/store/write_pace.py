@@ -10,9 +10,9 @@ from .models import database
 STEP_S = 0.02  # target duration of a transaction on SQLite: it blocks the loop that long
 SERVER_STEP_S = 0.1  # the same on a server: other greenlets work meanwhile
 MAX_ROWS = 20_000  # of a transaction
-# A transaction that has a busy machine or server to wait for takes its time with one row, too. Without a
-# least number of rows, such a change would go on row by row.
-MIN_ROWS = 5
+# A transaction on a busy machine or server takes its time with one row, too. Without a least number of rows, a
+# change would go on row by row there.
+MIN_ROWS, SERVER_MIN_ROWS = 5, 100
 REST = (
     0.25  # pause after a transaction, as a part of its duration, for other greenlets and processes
 )
@@ -50,10 +50,10 @@ class Pace:
 
 def _next_rows(rows: int, took_s: float) -> int:
     """Rows of the next transaction, after one of ``rows`` has taken ``took_s``."""
-    target_s = SERVER_STEP_S if database.server else STEP_S
+    target_s, least = (SERVER_STEP_S, SERVER_MIN_ROWS) if database.server else (STEP_S, MIN_ROWS)
     # a slow one (a busy machine) says little: it halves the next one at most
     wanted = round(rows * min(2.0, max(0.5, target_s / (took_s + 1e-6))))
-    return min(MAX_ROWS, max(MIN_ROWS, wanted))
+    return min(MAX_ROWS, max(least, wanted))
 
 
 def _without_checkpoint(work: Callable, *args):
