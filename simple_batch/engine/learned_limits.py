@@ -344,7 +344,7 @@ class Limits:
     ) -> bool:
         """A cluster of refusals. Returns whether all calls have to wait."""
         width = None
-        if about != TOKENS and ticket.order > self._held_until:
+        if about is None and ticket.order > self._held_until:
             width = self._levels.width_shown(ticket.order - cluster.calls, ticket.order)
         before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
         self._held_until = 0

@@ -119,8 +119,7 @@ class Unlimited:
 class Simulation:
     """``latency`` bounds the seconds of an answer; ``tokens(rng)`` is what a call uses; with
     ``retry_after`` refusals say how long to wait. ``stray`` is the share of calls that are refused
-    by chance, ``stray_wait_s`` what these are asked to wait; ``word`` is what refusals say
-    they are about."""
+    by chance, ``stray_wait_s`` what these are asked to wait."""
 
     def __init__(
         self,
@@ -130,7 +129,6 @@ class Simulation:
         retry_after=False,
         stray=0.0,
         stray_wait_s=None,
-        word=None,
         **ceilings,
     ):
         self.world = World()
@@ -138,7 +136,6 @@ class Simulation:
         self.latency, self.tokens, self.retry_after = latency, tokens, retry_after
         self.rng = random.Random(1)
         self.stray, self.stray_wait_s = stray, stray_wait_s
-        self.word = word
         self.admitted = self.refused = self.strays = 0
         self.governor = _EndlessDemandGovernor(self, **ceilings)
 
@@ -161,9 +158,7 @@ class Simulation:
         if wait is not None:
             self.refused += 1
             asked = wait if self.retry_after else None
-            finding = Classification(
-                Cause.RATE_LIMIT, None, 429, retry_after_s=asked, limited=self.word
-            )
+            finding = Classification(Cause.RATE_LIMIT, None, 429, retry_after_s=asked)
             self._end(REFUSAL_S, ticket, finding)
             return
         self.admitted += 1
