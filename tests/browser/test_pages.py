@@ -3,6 +3,7 @@
 import json
 import re
 
+from gevent.event import Event
 from playwright.sync_api import expect
 
 from .. import endpoint as e
@@ -90,10 +91,17 @@ def notice_notifications(page) -> None:
 def test_the_end_of_a_job_is_announced(notified_page, t, questions):
     page = notified_page
     notice_notifications(page)
-    with MisbehavingEndpoint(e.slow(0.05)) as endpoint:
+    wanted = Event()
+
+    def answer_once_wanted(connection):
+        wanted.wait()
+        connection.sendall(e.ok())
+
+    with MisbehavingEndpoint(answer_once_wanted) as endpoint:
         add_config(page, t, endpoint.base_url)
         launch(page, t, questions(100), "told")
         page.get_by_role("button", name=t("Notify me when it is done")).click()
+        wanted.set()
         output = t("%(name)s: %(status)s", name="told", status=t("completed"))
         expect(page.locator("#toast")).to_contain_text(output)
         assert page.title().startswith(f"✓ {output}")
