@@ -105,6 +105,7 @@ def test_the_end_of_a_job_is_announced(notified_page, t, questions):
         output = t("%(name)s: %(status)s", name="told", status=t("completed"))
         expect(page.locator("#toast")).to_contain_text(output)
         assert page.title().startswith(f"✓ {output}")
+        page.wait_for_function("told.length > 0")
         assert page.evaluate("told") == [output]
         expect(page.locator("#announce")).to_have_text(t("%(n)s percent done", n=100))
 
