@@ -25,7 +25,7 @@ SETTINGS = {
 }
 MOST_GROWN_MB = 400  # five calls in flight of 32 MB at most, received and decoded
 FAULTS = (*connections.FAULTS, *answers.FAULTS, *storms.FAULTS)
-TIMEOUT_S = 6.0  # of a call: with all faults at once, good answers come late on a slow machine
+TIMEOUT_S = 12.0  # of a call: with all faults at once, good answers come late on a slow machine
 
 
 class Result(msgspec.Struct):
@@ -110,7 +110,7 @@ def _judged(program: Program, fault: Fault, job_id: int, endpoint: FaultyEndpoin
     status = (
         _cancelled(program, job_id, fault.pauses)
         if fault.pauses
-        else program.wait(job_id, timeout_s=60)
+        else program.wait(job_id, timeout_s=180)
     )
     rows = program.rows(
         "SELECT r.custom_id, s.status, s.cause, s.message, s.attempts FROM request r LEFT JOIN result s "
