@@ -334,8 +334,11 @@ class OutageDetector:
     def _probe_until_up(self, interval_s: float) -> None:
         # noted here: a database that is busy must not hold up the calls that fail
         self._listener.outage_began(self._reason())
-        while self.waiting is not None:
+        own = gevent.getcurrent()
+        while self._probed_by(own):
             gevent.sleep(interval_s)
+            if not self._probed_by(own):
+                return
             if self._too_long():
                 self._expired(self._clock() - self._began, self._reason())
                 return
@@ -353,6 +356,11 @@ class OutageDetector:
                     reason=str(self._reason()),  # live states hold plain text
                     next_probe_at=now_ms() + round(1000 * interval_s),
                 )
+
+    def _probed_by(self, prober: object) -> bool:
+        """Whether the outage of this prober goes on: it may have ended, and another begun, while the prober
+        slept or noted it."""
+        return self.waiting is not None and self._prober is prober
 
     def _end_for_new_request(self) -> None:
         """No request waits: the next one that comes is the probe."""

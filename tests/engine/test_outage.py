@@ -318,3 +318,18 @@ def test_an_endpoint_without_waiting_requests_ends_the_outage_of_the_others():
     other.succeeded()
     assert not one.down
     waits.get(timeout=20)
+
+
+def test_an_outage_that_has_ended_does_not_stop_the_job_later():
+    expired = []
+    policy = OutagePolicy(probe_first_s=0.1, probe_max_s=0.1, wait_max_s=0.05)
+    detector = OutageDetector(policy, Events(), NoCalls(), lambda *why: expired.append(why))
+    refused = Classification(Cause.CONNECTION, Verdict.RETRY, reached=False)
+    for number in range(5):
+        detector.failed(number, number, refused, 0.001, last=False)
+    prober = detector._prober
+    gevent.sleep(0)  # it waits for the time of its first probe
+    detector.succeeded()
+    prober.join(timeout=20)
+    assert prober.ready()
+    assert expired == []

@@ -132,25 +132,37 @@ def test_a_timeout_that_a_user_set_stays(start, add_config, make_job, wait_for):
         assert wait_for(job_id, "completed").succeeded == 12
 
 
-def test_a_job_waits_only_if_all_its_endpoints_are_away(start, add_config, make_job, wait_for):
+@pytest.fixture
+def two_endpoints(add_config):
     with AbsentEndpoint(e.slow(0.02)) as one, AbsentEndpoint(e.slow(0.02)) as other:
         add_config(one.base_url, "one", concurrency=3)
         add_config(other.base_url, "other", concurrency=3)
-        job_id = make_job(300, "one", spread=Spread.FAST, also=(ExtraConfig("other"),))
-        wait_until(lambda: progress(job_id)["counts"]["succeeded"] > 20)
-        one.go_away()
-        before = progress(job_id)["counts"]["succeeded"]
-        wait_until(lambda: progress(job_id)["counts"]["succeeded"] > before + 30)
-        assert reasons(job_id) == []
-        other.go_away()
-        waiting(job_id)
-        other.come_back()
-        job = wait_for(job_id, "completed")
-        assert (job.succeeded, job.failed) == (300, 0)
+        yield one, other
+
+
+def begun_on_both(make_job, count: int) -> int:
+    """A job on both endpoints, some of whose requests are answered."""
+    job_id = make_job(count, "one", spread=Spread.FAST, also=(ExtraConfig("other"),))
+    wait_until(lambda: progress(job_id)["counts"]["succeeded"] > 20)
+    return job_id
+
+
+def test_a_job_waits_only_if_all_its_endpoints_are_away(start, two_endpoints, make_job, wait_for):
+    one, other = two_endpoints
+    job_id = begun_on_both(make_job, 300)
+    one.go_away()
+    before = progress(job_id)["counts"]["succeeded"]
+    wait_until(lambda: progress(job_id)["counts"]["succeeded"] > before + 30)
+    assert reasons(job_id) == []
+    other.go_away()
+    waiting(job_id)
+    other.come_back()
+    job = wait_for(job_id, "completed")
+    assert (job.succeeded, job.failed) == (300, 0)
 
 
 def test_an_outage_ends_for_all_endpoints_though_the_database_is_slow(
-    start, add_config, make_job, wait_for, monkeypatch
+    start, two_endpoints, make_job, wait_for, monkeypatch
 ):
     noted = job_rows.note_waited
 
@@ -159,17 +171,14 @@ def test_an_outage_ends_for_all_endpoints_though_the_database_is_slow(
         noted(*args)
 
     monkeypatch.setattr(job_rows, "note_waited", note_slowly)
-    with AbsentEndpoint(e.slow(0.02)) as one, AbsentEndpoint(e.slow(0.02)) as other:
-        add_config(one.base_url, "one", concurrency=3)
-        add_config(other.base_url, "other", concurrency=3)
-        job_id = make_job(100, "one", spread=Spread.FAST, also=(ExtraConfig("other"),))
-        wait_until(lambda: progress(job_id)["counts"]["succeeded"] > 20)
-        one.go_away()
-        other.go_away()
-        waiting(job_id)
-        other.come_back()
-        job = wait_for(job_id, "completed")
-        assert (job.succeeded, job.failed) == (100, 0)
+    one, other = two_endpoints
+    job_id = begun_on_both(make_job, 100)
+    one.go_away()
+    other.go_away()
+    waiting(job_id)
+    other.come_back()
+    job = wait_for(job_id, "completed")
+    assert (job.succeeded, job.failed) == (100, 0)
 
 
 @pytest.mark.parametrize(
