@@ -181,11 +181,11 @@ class SharedLimits:
     def trust(self, ceilings: int) -> None:
         self.limits.trust(ceilings)
 
-    def suspect(self, now: float) -> None:
+    def suspect(self, now: float, closed: bool) -> bool:
         if self.alone:
-            self.limits.suspect(now)
-        else:
-            self._cooled_at, self._admitted_since = now, False
+            return self.limits.suspect(now, closed)
+        self._cooled_at, self._admitted_since = now, False
+        return False
 
     def ready(self) -> bool:
         """False where there is no share; asks for one then."""

@@ -10,8 +10,9 @@ WINDOW_S = 60.0
 LATE_S = 0.3  # clocks of providers, and the way there
 LEAST_CLOSED_S = 4.0  # what is closed for less shows no window
 TOOK_S = (45.0, 80.0)  # a window of a minute, with the time until a call found it open
+AGREE = 0.1  # times between single calls that differ by less are the same
 KEPT_STARTS = 10_000
-FULL_WINDOWS = 5  # this many windows used in full without a refusal: try a larger one …
+FULL_WINDOWS = 3  # this many windows used in full without a refusal: try a larger one …
 LARGER = 1.1  # … by this factor
 
 
@@ -20,10 +21,12 @@ class CallWindow:
 
     def __init__(self) -> None:
         self.count: int | None = None
-        self._starts: deque[float] = deque()  # of the last calls
+        self._starts: deque[float] = deque(maxlen=KEPT_STARTS)  # of the last calls
+        self._single_s = 0.0  # the time until the next call, where only one was admitted
         self._began: float | None = None  # the first call since the window was open
         self._calls = 0  # admitted since then
         self._closed_at: float | None = None
+        self._closed_again: float | None = None  # before the calls admitted meanwhile were answered
         self._since_closed: deque[float] = deque(maxlen=KEPT_STARTS)
         self._unrefused = 0  # calls since the last refusal or change
         self._full_windows = FULL_WINDOWS
@@ -47,13 +50,13 @@ class CallWindow:
             self._began = now
         if self._closed_at is not None:
             self._since_closed.append(now)
+        self._starts.append(now)
         if self.count is None:
             return
         self._unrefused += 1
         if self._unrefused >= self._full_windows * self.count:
             self._unrefused = 0
             self.count = max(self.count + 1, int(LARGER * self.count))
-        self._starts.append(now)
         while len(self._starts) > 2 * self.count:  # several processes may start more than that
             self._starts.popleft()
 
@@ -62,9 +65,10 @@ class CallWindow:
         self._calls -= 1
         if started in self._since_closed:
             self._since_closed.remove(started)
+        if self._starts:
+            self._starts.pop()
         if self.count is None or not self._starts:
             return
-        self._starts.pop()
         within = sum(start > started - WINDOW_S for start in self._starts)
         if within < self.count:
             self.count = max(1, within)
@@ -73,25 +77,37 @@ class CallWindow:
 
     def closed(self, now: float) -> None:
         """Nothing is admitted any more."""
-        if self._calls > 0 and self._closed_at is None:
+        if self._closed_at is not None:
+            self._closed_again = now
+        elif self._calls > 0:
             self._closed_at = now
             self._since_closed.clear()
 
     def opened(self, started: float) -> None:
         """A call that started then was admitted, after nothing had been."""
         closed_at, began = self._closed_at, self._began
-        if closed_at is None or began is None:
+        if closed_at is None or began is None or started < closed_at:
             return
         calls = self._calls - len(self._since_closed)
         # the calls since then, as those that were refused are not among them
         admitted, self._since_closed = self._since_closed, deque(maxlen=KEPT_STARTS)
         began_now = min(admitted, default=started)
         took = began_now - began
-        self._closed_at, self._began, self._calls = None, began_now, len(admitted)
+        again, self._closed_again = self._closed_again, None
+        self._closed_at = again if again is not None and again > began_now else None
+        self._began, self._calls = began_now, len(admitted)
         if began_now - closed_at < LEAST_CLOSED_S:
             return
         if calls >= 1 and TOOK_S[0] <= took <= TOOK_S[1]:
             self.count, self._unrefused = calls, 0
-            self._starts = deque(sorted(admitted))
+            self._starts = deque(sorted(admitted), maxlen=KEPT_STARTS)
         else:
-            self.count = None
+            self.count = self._by_singles(calls, took)
+
+    def _by_singles(self, calls: int, took: float) -> int | None:
+        """A limit that admits one call, and the next one after the same time again."""
+        before, self._single_s = self._single_s, took if calls == 1 else 0.0
+        if calls != 1 or abs(took - before) > AGREE * before:
+            return None
+        self._unrefused = 0
+        return max(1, round(WINDOW_S / took))

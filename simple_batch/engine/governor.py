@@ -114,7 +114,8 @@ class Governor:
         self._suspected_at: float | None = (
             None  # when a long wait was asked for, until a call tells
         )
-        self._own_waits = 0  # long waits that concerned one request
+        self._own_waits = 0  # long waits that concerned one request …
+        self._shared_waits = 0  # … and all of them
         self.update(concurrency, rpm, tpm)
 
     def update(self, concurrency: int | None, rpm: int | None, tpm: int | None) -> None:
@@ -135,7 +136,8 @@ class Governor:
         begin = self._ceiling or self._start
         self._limits.relearn(float(begin), self._clock())
         self._cooldown_until = self._next_start = self._pace_until = 0.0
-        self._refusals, self._suspected_at, self._own_waits = 0.0, None, 0
+        self._refusals, self._suspected_at = 0.0, None
+        self._own_waits = self._shared_waits = 0
         self._ceilings_changed()
 
     @property
@@ -383,24 +385,28 @@ class Governor:
         if asked >= LONG_WAIT_S and self._own_waits >= OWN_WAITS and not self._limits.closed:
             said, asked = None, 0.0  # it asks single requests for such waits
         if reached:
+            self._shared_waits += self._suspected_at is not None
             self._suspected_at = None
             own_s = self._own_cooldown_s(now) if said is None else COOLDOWN_S[0]
             self._cool(asked or own_s, finding, now)
         elif asked and now < self._cooldown_until and self._suspected_at is None:
             self._cool(asked, finding, now)  # a refusal of the same limit
         elif asked >= LONG_WAIT_S:
-            self._suspect(ticket, finding, now)
+            self._suspect(ticket, finding, asked, now)
         elif self._limits.few:
             # until more is known, each call waits for what the one before shows
             self._pace_until = max(self._pace_until, now + self._limits.latency_s)
             self._next_start = max(self._next_start, now + self._refusal_s)
 
-    def _suspect(self, ticket: Ticket, finding: Classification, now: float) -> None:
-        """A long wait may be that of a closed window, or of this request: the next call tells."""
-        if self._suspected_at is None or ticket.started >= self._suspected_at:
-            self._suspected_at = now
-            self._limits.suspect(now)
-            self._cool(SUSPECT_S, finding, now)
+    def _suspect(self, ticket: Ticket, finding: Classification, asked: float, now: float) -> None:
+        """A long wait may be that of a closed window, or of this request: the next call tells, unless
+        earlier ones have told."""
+        if self._suspected_at is not None and ticket.started < self._suspected_at:
+            return
+        shared = self._shared_waits > self._own_waits and asked <= WINDOW_S
+        shared = self._limits.suspect(now, shared)
+        self._suspected_at = None if shared else now
+        self._cool(asked if shared else SUSPECT_S, finding, now)
 
     def _own_cooldown_s(self, now: float) -> float:
         """Where the provider names none: the time of two calls, longer each time while nothing is
@@ -437,7 +443,8 @@ class Governor:
 
     def _gap_s(self) -> float:
         """Between two starts where they are not to come all at once."""
-        return min(1.0, self._limits.latency_s / self.limit)
+        calls = 2.0 if self._limits.few else 1.0
+        return min(1.0, calls * self._limits.latency_s / self.limit)
 
     def _heed_remaining(self, finding: Classification, now: float) -> None:
         """A provider that says “none remaining” would refuse the next call: wait for one's worth

@@ -16,6 +16,7 @@ import math
 from .admitted_calls import AdmittedCalls
 from .call_levels import CallLevels
 from .call_window import CallWindow
+from .closed_evidence import ClosedEvidence
 from .estimators import (
     COSTLY,
     DOUBLING_S,
@@ -31,11 +32,12 @@ from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence
 from .refused_share import AT_RATE_CALLS, RefusedShare
 
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
-ENOUGH = 10.0  # evidence that shows a limit (log-likelihood ratio) …
-ENOUGH_EARLY = 7.0  # … of the first calls …
-FEW_CALLS = 20
+ENOUGH = 11.0  # evidence that shows a limit (log-likelihood ratio) …
+ENOUGH_FIRST = 7.0  # … before so many calls were admitted …
+FIRST_CALLS = 5
 ENOUGH_PER_RATE = 2.5  # … and more where calls are fast: chance has more tries, waiting costs less
 SLOW_PER_S = 10.0
+FEW_CALLS = 20  # do not tell much
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
 MOVED = 0.8  # a rate below this share of the highest one has moved, and may move back …
@@ -53,6 +55,7 @@ MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decis
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
 BORNE = 0.65  # … but at this share of it, at least
 AGAIN_CALLS = 1_500  # after a trial, what it taught is in doubt if refusals go on
+NEW_LATENCY = 0.1  # weight of the last answer's latency in the average
 IDLE_S = 1.0  # idle for this long: recent admissions say nothing about the limits
 
 
@@ -66,6 +69,7 @@ class Limits:
         self.delay_s = 0.0  # until what is decided here holds for all calls
         self._trusted = 0  # limits that the user has set
         self._evidence = RefusalEvidence()
+        self._closed_evidence = ClosedEvidence()
         self._trial: RateTrial | None = None
         self._levels = CallLevels()
         self._admitted = AdmittedCalls()
@@ -75,6 +79,7 @@ class Limits:
         self._admitted_at_cut = -1.0
         self.window = CallWindow()
         self.closed = False  # whether nothing was admitted between the last two refusals
+        self._answers = 0  # good ones
         self._calls = 0  # good answers since the rate was learned, while it held calls back
         self._held_until = 0  # the order of calls until which the width that is held is in doubt
         self._first_at = float("-inf")  # when the first call started
@@ -183,8 +188,12 @@ class Limits:
 
     def answered(self, ticket: Ticket, latency_s: float, now: float) -> None:
         """A good answer: the limits in force may grow."""
-        self.latency_s += 0.1 * (latency_s - self.latency_s)
+        self._answers += 1
+        weight = max(NEW_LATENCY, 1.0 / self._answers)
+        self.latency_s += weight * (latency_s - self.latency_s)
         if ticket.started < self._cut_at:
+            if self.closed:  # it was open for this call, and closed again before the answer came
+                self.window.opened(ticket.started)
             return
         if self.closed or self.delay_s:
             self.closed = False
@@ -224,11 +233,12 @@ class Limits:
         reached, so that all calls have to wait. Refusals of calls that had started before the
         last time tell the same again."""
         self.discount(ticket)
+        self._closed_evidence.refused(ticket.order)
         if ticket.started < self._cut_at:
             self._admitted_at_cut -= 1.0
             return False
         self._levels.refused(ticket.order, ticket.level)
-        if self._admitted.requests <= self._admitted_at_cut:
+        if self._is_closed():
             self.closed = True
             self.window.closed(now)
             self._cut_at = now + self.delay_s  # still closed: nothing to learn, but to ask later
@@ -247,10 +257,21 @@ class Limits:
             return self._reached(cluster, ticket, about, max(just_now, per_s), per_s, now)
         return self._refused_at_rate(ticket, now)
 
-    def suspect(self, now: float) -> None:
+    def _is_closed(self) -> bool:
+        """Whether nothing is admitted any more."""
+        admitted = self._admitted.requests > self._admitted_at_cut
+        return not admitted and self._closed_evidence.is_enough()
+
+    def suspect(self, now: float, closed: bool) -> bool:
         """The provider asks for a long wait: where the next call is refused, too, all have to
-        wait."""
+        wait. ``closed``: earlier waits have shown that it admits nothing until then. Returns whether to wait
+        for that: a window that is known tells better how long."""
         self._cut(now)
+        closed = closed and self.window.count is None
+        if closed:
+            self.closed = True
+            self.window.closed(now)
+        return closed
 
     @property
     def learned(self) -> Learned:
@@ -276,6 +297,8 @@ class Limits:
         if not learned.few:
             self._admitted.requests = max(self._admitted.requests, float(FEW_CALLS))
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
+        if not learned.few:
+            self._answers = FEW_CALLS
         self.closed = learned.closed
         # this process knows too little about earlier calls to learn from them
         self._cut_at, self._trial, self._calls = now, None, 0
@@ -292,11 +315,10 @@ class Limits:
 
     def _enough(self, per_s: float) -> float:
         """The evidence that shows a limit."""
-        times = 1 + self._trusted
-        if self.few:
-            return ENOUGH_EARLY * times
-        enough = ENOUGH + ENOUGH_PER_RATE * math.log(max(1.0, per_s / SLOW_PER_S))
-        return enough * times
+        if self._admitted.requests < FIRST_CALLS:
+            return ENOUGH_FIRST * (1 + self._trusted)
+        fast = math.log(max(1.0, per_s / SLOW_PER_S))
+        return (ENOUGH + ENOUGH_PER_RATE * fast) * (1 + self._trusted)
 
     def _beyond_known(self, ticket: Ticket, cluster: Cluster) -> bool:
         """Whether a limit that is known explains the refusal: more than that was offered."""
