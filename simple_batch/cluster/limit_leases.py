@@ -288,7 +288,7 @@ class ConfigLimitLease(LimitLease):
             self._version = request.version = self._version + 1
             self._unpublished = True
         if self._unpublished:
-            request.learned = msgspec.json.encode(learned).decode()
+            request.learned = _to_shared(learned, self._shared.offset)
         self._unpublished = self._news = False
 
     def _wanted_rate_share(self, starved: bool, now: float) -> float:
@@ -338,7 +338,7 @@ class ConfigLimitLease(LimitLease):
         shared = self._shared
         if reply.learned is not None:
             self._version = reply.version
-            learned = msgspec.json.decode(reply.learned, type=Learned)
+            learned = _from_shared(reply.learned, shared.offset)
             shared.limits.restore(learned, now)
             shared.few_elsewhere = learned.few
             shared.update_buckets(now)
@@ -388,3 +388,17 @@ class ConfigLimitLease(LimitLease):
         if self._learner is not None:
             self._learner.close()
         self._learner = None
+
+
+def _to_shared(learned: Learned, offset: float) -> str:
+    """As JSON, with times of the shared clock, which is ``offset`` seconds over this one."""
+    if learned.opens_at is not None:
+        learned = msgspec.structs.replace(learned, opens_at=learned.opens_at + offset)
+    return msgspec.json.encode(learned).decode()
+
+
+def _from_shared(learned: str, offset: float) -> Learned:
+    found = msgspec.json.decode(learned, type=Learned)
+    if found.opens_at is None:
+        return found
+    return msgspec.structs.replace(found, opens_at=found.opens_at - offset)

@@ -30,8 +30,8 @@ COOLDOWN_S = (0.05, 1.0)  # the first one where the provider names none: a few c
 LONG_COOLDOWN_S = 10.0  # doubled up to here while nothing is answered …
 BAD_TIMES_S = 120.0  # … and further after this long without an answer
 LONGEST_COOLDOWN_S = 60.0
-FEW_COOLDOWN_S = 2.0  # where hardly a call was admitted, a refusal is worse than a wait …
-FEW_FACTOR = 5.0
+FEW_COOLDOWN_S = 5.0  # where hardly a call was admitted, a refusal is worse than a wait …
+FEW_FACTOR = 12.0
 PACED_CALLS = 5  # calls that start one by one after a cooldown
 LONG_WAIT_S = 5.0  # a provider that asks to wait this long has probably closed a window …
 SUSPECT_S = 1.0  # … which a call after this time tells …
@@ -443,8 +443,7 @@ class Governor:
 
     def _gap_s(self) -> float:
         """Between two starts where they are not to come all at once."""
-        calls = 2.0 if self._limits.few else 1.0
-        return min(1.0, calls * self._limits.latency_s / self.limit)
+        return min(1.0, self._limits.latency_s / self.limit)
 
     def _heed_remaining(self, finding: Classification, now: float) -> None:
         """A provider that says “none remaining” would refuse the next call: wait for one's worth

@@ -34,7 +34,7 @@ from .refused_share import AT_RATE_CALLS, RefusedShare
 LEAST_SHARE = 0.25  # of the last minute's rate: no refusal is taken to mean less than that
 ENOUGH = 11.0  # evidence that shows a limit (log-likelihood ratio) …
 ENOUGH_FIRST = 7.0  # … before so many calls were admitted …
-FIRST_CALLS = 5
+FIRST_CALLS = 4
 ENOUGH_PER_RATE = 2.5  # … and more where calls are fast: chance has more tries, waiting costs less
 SLOW_PER_S = 10.0
 FEW_CALLS = 20  # do not tell much
@@ -78,6 +78,7 @@ class Limits:
         self._cut_at = float("-inf")
         self._admitted_at_cut = -1.0
         self.window = CallWindow()
+        self._opens_at: float | None = None  # as far as another process knows
         self.closed = False  # whether nothing was admitted between the last two refusals
         self._answers = 0  # good ones
         self._calls = 0  # good answers since the rate was learned, while it held calls back
@@ -134,7 +135,8 @@ class Limits:
     @property
     def opens_at(self) -> float | None:
         """When a closed window is open again at the latest; None if none is known to be closed."""
-        return self.window.opens_at
+        own = self.window.opens_at
+        return self._opens_at if own is None else own
 
     def room(self, in_flight: int, now: float) -> bool:
         """Whether the width allows another call."""
@@ -193,11 +195,11 @@ class Limits:
         self.latency_s += weight * (latency_s - self.latency_s)
         if ticket.started < self._cut_at:
             if self.closed:  # it was open for this call, and closed again before the answer came
-                self.window.opened(ticket.started)
+                self._opened(ticket, now)
             return
         if self.closed or self.delay_s:
             self.closed = False
-            self.window.opened(ticket.started)
+            self._opened(ticket, now)
         self._levels.answered(ticket.level)
         if self._trial is not None:
             if self._trial.passed(self._evidence.number, now):
@@ -212,6 +214,13 @@ class Limits:
                 self._calls -= 1
         elif self._full_at >= ticket.started:
             self.width.answered(self._plateau(now), self.latency_s, now)
+
+    def _opened(self, ticket: Ticket, now: float) -> None:
+        spacing_s = self.window.opened(ticket.started)
+        if spacing_s is not None:
+            self._trial = None
+            self._learn(1.0 / spacing_s, now)
+            self._mark_at(ticket)
 
     def _grown_to_use(self, now: float) -> bool:
         """Whether about as many calls start as the learned rate allows."""
@@ -270,7 +279,7 @@ class Limits:
         closed = closed and self.window.count is None
         if closed:
             self.closed = True
-            self.window.closed(now)
+            self.window.closed(now, told=True)
         return closed
 
     @property
@@ -284,6 +293,7 @@ class Limits:
             closed=self.closed,
             few=self.few,
             window=self.window.count,
+            opens_at=self.window.opens_at,
         )
 
     def restore(self, learned: Learned, now: float) -> None:
@@ -293,7 +303,7 @@ class Limits:
             self.width.restore(learned.width)
         for name, known in learned.rates.items():
             self.rates[name].reset(known, now)
-        self.window.count = learned.window
+        self.window.count, self._opens_at = learned.window, learned.opens_at
         if not learned.few:
             self._admitted.requests = max(self._admitted.requests, float(FEW_CALLS))
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s

@@ -42,6 +42,9 @@ class Learned(msgspec.Struct, frozen=True):
     closed: bool
     few: bool = False  # too few calls were admitted to know much
     window: int | None = None  # calls in a minute, where they are counted in windows
+    opens_at: float | None = (
+        None  # a window that is closed, at the latest, by the clock of the process
+    )
 
 
 class AdmissionLimits(Protocol):

@@ -85,10 +85,10 @@ class RefusalEvidence:
         """A call was refused. Returns the densest cluster that ends with the latest refused call."""
         bisect.insort(self._refused, number)
         oldest = self._number - KEPT_CALLS
-        while len(self._refused) > KEPT_REFUSALS or self._refused[0] < oldest:
+        while self._refused and (len(self._refused) > KEPT_REFUSALS or self._refused[0] < oldest):
             del self._refused[0]
             self._strays += 1.0
-        return self._densest()
+        return self._densest() if self._refused else NO_CLUSTER
 
     def single(self) -> None:
         """The recent refusals may be explained by a limit, and may be chance."""

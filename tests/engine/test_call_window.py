@@ -34,6 +34,62 @@ def test_what_opens_sooner_or_later_is_no_window_of_a_minute(opened_s):
     assert closed_after(3, opened_s).count is None
 
 
+def singles(*starts: float, told: bool = False, refused_s: float = 1.0) -> list[float | None]:
+    """What it says of single calls that were admitted then; each time another one was refused after."""
+    window, said = CallWindow(), []
+    for start in starts:
+        window.started(start)
+        said.append(window.opened(start))
+        window.started(start + refused_s)
+        window.refused(start + refused_s)
+        window.closed(start + refused_s, told)
+    return said
+
+
+def test_single_calls_after_the_same_time_are_a_rate():
+    assert singles(0.0, 20.0, 40.2, refused_s=12.0) == [None, None, pytest.approx(20.2)]
+    assert singles(0.0, 20.0, 40.2, told=True) == [None, None, pytest.approx(20.2)]
+
+
+def test_it_may_have_been_open_long_before():
+    assert singles(0.0, 20.0, 40.2, refused_s=1.0) == [None, None, None]
+    assert singles(0.0, 20.0, 60.0, refused_s=12.0) == [None, None, None]  # not the same time
+
+
+def test_it_is_asked_sooner_where_it_may_have_been_open_long_before():
+    window = CallWindow()
+    for start in (0.0, 20.0):
+        window.started(start)
+        window.opened(start)
+        window.started(start + 5.0)
+        window.refused(start + 5.0)
+        window.closed(start + 5.0)
+    assert window.opens_at == pytest.approx(20.0 + 10.0)  # between 5 and 20
+    window.started(30.0)
+    window.refused(30.0)
+    assert window.opens_at == pytest.approx(20.0 + 20.0)
+
+
+def test_it_closes_again_before_the_admitted_call_is_answered():
+    window = CallWindow()
+    window.started(0.0)
+    window.closed(1.0)
+    window.started(20.0)
+    window.started(20.1)
+    window.refused(20.1)
+    window.closed(20.2)
+    window.opened(20.0)  # the answer comes after the refusal of a later call
+    assert window.opens_at is not None
+
+
+def test_an_answer_of_a_call_before_it_closed_does_not_open_it():
+    window = CallWindow()
+    window.started(0.0)
+    window.closed(1.0)
+    window.opened(0.0)
+    assert window.opens_at is not None
+
+
 def test_calls_that_start_before_the_first_answer_count():
     window = CallWindow()
     for number in range(3):

@@ -72,3 +72,11 @@ def test_evidence_counts_only_what_exceeds_chance():
     assert evidence(1, 100, LEAST_STRAY) == 0.0
     assert 0.0 < evidence(3, 100, LEAST_STRAY) < evidence(6, 100, LEAST_STRAY)
     assert evidence(5, 5, LEAST_STRAY) > evidence(5, 50, LEAST_STRAY)
+
+
+def test_a_call_that_is_refused_after_thousands_of_later_ones_shows_nothing():
+    found = RefusalEvidence()
+    for _ in range(3_000):
+        found.started()
+    assert found.refused(1).evidence == 0.0
+    assert found.refused(2_999).refused <= 1
