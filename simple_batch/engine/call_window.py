@@ -24,14 +24,16 @@ class CallWindow:
     def __init__(self) -> None:
         self.count: int | None = None
         self._starts: deque[float] = deque()  # of the last calls
-        self._refused_s = 0.0  # how long after that one the last call was refused
-        self._told = False  # whether the provider has said when it opens
-        self._opens_s: float | None = None  # how long after that one to ask again …
-        self._took_s: float | None = None  # … and when a call was admitted the last time
-        self._single_s = 0.0  # the time until the next call, where only one was admitted
         self._began: float | None = None  # the first call since the window was open
         self._calls = 0  # admitted since then
+        self._refused_s = 0.0  # how long after it began the last call was refused
+        self._took_s: float | None = (
+            None  # how long after it began it was open again, the last time …
+        )
+        self._opens_s: float | None = None  # … and is expected to be, this time
+        self._single_s = 0.0  # the same, where only one call was admitted
         self._closed_at: float | None = None
+        self._told = False  # whether the provider has said when it opens
         self._closed_again: float | None = None  # before the calls admitted meanwhile were answered
         self._since_closed: deque[float] = deque(maxlen=KEPT_STARTS)
         self._unrefused = 0  # calls since the last refusal or change

@@ -101,6 +101,8 @@ class Limits:
             rate.reset(RateEstimator().known, now)
         self.window = CallWindow()
         self._evidence.clear()
+        self._closed_evidence = ClosedEvidence()
+        self._opens_at = None
         self._trial = self._last_trial = None
         self._held_until = self._calls = 0
         self._best, self._best_until = 0.0, float("-inf")
