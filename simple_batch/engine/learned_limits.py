@@ -44,6 +44,7 @@ MOVED = 0.8  # a rate below this share of the highest one has moved, and may mov
 MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
+TELLING_CALLS = 30  # at a rate that holds tell how many are refused by chance at most
 SHORTEST_S = 0.1  # calls per second are not measured over less
 
 DELAYS = 20.0  # a rate doubles no faster than in this many times the delay of decisions
@@ -416,15 +417,19 @@ class Limits:
         since = now - self._first_at
         return 0.0 if since >= 1.0 else self._evidence.number / max(since, SHORTEST_S)
 
-    def _try_rate(self, per_s: float, first: Round, before: Before, now: float) -> None:
-        """Lower the rate, and see whether a smaller share than in these calls is refused."""
+    def _try_rate(
+        self, per_s: float, first: Round, before: Before, now: float, at_rate: bool = False
+    ) -> None:
+        """Lower the rate, and see whether a smaller share than in these calls is refused. ``at_rate``: they
+        were made at the learned rate."""
+        known = before if at_rate else None
         last, number = self._last_trial, self._evidence.number
         if last is not None and number - last.ended >= AGAIN_CALLS:
             last = None
         if last is not None:
             before = last.before  # what it taught is in doubt
         self._learn(per_s, now)
-        self._trial = RateTrial(before, number, first, per_s, now, last)
+        self._trial = RateTrial(before, number, first, per_s, now, last, known)
 
     def _tried(self, trial: RateTrial, ticket: Ticket, now: float) -> bool:
         """A refusal during a trial. Returns whether to go on at a lower rate."""
@@ -455,11 +460,18 @@ class Limits:
             return True
         elif verdict is Verdict.CHANCE:
             self._return_to(trial.before, now)
-            self._evidence.expect(trial.stray_share)
-            self._share.by_chance = trial.stray_share
-            self._trial = self._last_trial = None
-            self._mark_at(ticket)
+            self._last_trial = None
+            self._end_by_chance(trial, ticket)
+        elif verdict is Verdict.KNOWN and trial.known is not None:
+            self._return_to(trial.known, now)
+            self._end_by_chance(trial, ticket)
         return False
+
+    def _end_by_chance(self, trial: RateTrial, ticket: Ticket) -> None:
+        self._evidence.expect(trial.stray_share)
+        self._share.by_chance = trial.stray_share
+        self._trial = None
+        self._mark_at(ticket)
 
     def _return_to(self, before: Before, now: float) -> None:
         width, rates = before
@@ -469,6 +481,10 @@ class Limits:
 
     def _confirm(self, trial: RateTrial, now: float) -> None:
         self._note_best(now)
+        held = trial.rounds[-1]
+        if held.calls >= TELLING_CALLS:  # chance can't bring many more than were refused now
+            most = (held.refused + 1.0) / held.calls
+            self._share.by_chance = min(self._share.by_chance, most)
         trial.ended = self._evidence.number
         self._trial, self._last_trial = None, trial
         self._evidence.clear()
@@ -494,7 +510,7 @@ class Limits:
             return False
         before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
         lower = rate * max(1.0 - refused / calls, LOWEST)
-        self._try_rate(lower, Round(rate, calls, refused), before, now)
+        self._try_rate(lower, Round(rate, calls, refused), before, now, at_rate=True)
         self._mark_at(ticket)
         self._cut(now)
         return True

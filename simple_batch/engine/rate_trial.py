@@ -25,7 +25,8 @@ UNLIKE = 2.0  # … and times that share, which are no chance: the limit has bec
 ALIKE_ROUNDS = 2  # … after this many
 ROUNDS = 2  # at a lower rate, before that is said
 KEPT_ROUNDS = 8
-LEAST_REFUSED = 0.03  # share of calls that a limit refuses below it, and admits far above it
+LEAST_REFUSED = 0.03  # share of calls that a limit refuses below it, and admits far above it …
+LEAST_AT_RATE = 0.01  # … and below a rate that held until now
 
 Before = tuple[EstimatorState, dict[str, EstimatorState]]
 
@@ -37,6 +38,7 @@ class Verdict(enum.Enum):
     LIMIT = "limit"  # the provider bears the rate
     SLOWER = "slower"  # it does not yet
     CHANCE = "chance"  # refusals do not depend on the rate
+    KNOWN = "known"  # refusals do not depend on the rate below the one that was known
 
 
 class Round(NamedTuple):
@@ -49,7 +51,9 @@ class Round(NamedTuple):
 
 class RateTrial:
     """``before`` is what was known of width and rates, to return to; ``first`` are the calls that led to
-    the trial; ``per_s`` calls start in a second now. What an ``earlier`` trial has seen counts too. Calls are numbered by their start; ``number`` is that of the last one before."""
+    the trial; ``per_s`` calls start in a second now. What an ``earlier`` trial has seen counts too. ``known``
+    is what held while the first calls were made, if that was a learned rate. Calls are numbered by their start;
+    ``number`` is that of the last one before."""
 
     def __init__(
         self,
@@ -59,8 +63,11 @@ class RateTrial:
         per_s: float,
         now: float,
         earlier: "RateTrial | None" = None,
+        known: Before | None = None,
     ):
         self.before = before
+        self.known = known
+        self._at_rate = first
         share = first.refused / max(1, first.calls)
         self.share = share  # of refused calls in the last round
         self.ended = number  # the last call of the trial
@@ -109,8 +116,16 @@ class RateTrial:
         if self._few(calls):
             return Verdict.LIMIT
         told = chance >= TOLD and len(self._rounds) >= ROUNDS
-        is_chance = (told or alike) and self.stray_share <= MOST_CHANCE
-        return Verdict.CHANCE if is_chance else Verdict.SLOWER
+        if (told or alike) and self.stray_share <= MOST_CHANCE:
+            return Verdict.CHANCE
+        return Verdict.KNOWN if self._is_chance_below_known() else Verdict.SLOWER
+
+    def _is_chance_below_known(self) -> bool:
+        """Whether chance explains the refusals at the known rate and at the lower ones."""
+        tried = self._rounds[self._began_with :]
+        if self.known is None or len(tried) < ROUNDS:
+            return False
+        return chance_over_limit([self._at_rate, *tried], LEAST_AT_RATE) >= TOLD
 
     def _is_alike(self) -> bool:
         """Whether as large a share is refused now as in the rounds before, at higher rates."""
@@ -146,20 +161,21 @@ class RateTrial:
         return self._refused < FEWER * self._expected * calls
 
 
-def chance_over_limit(rounds: list[Round]) -> float:
+def chance_over_limit(rounds: list[Round], least: float = LEAST_REFUSED) -> float:
     """The logarithm of how much likelier chance makes these refusals than the likeliest limit does.
-    Chance refuses the same share at any rate, a limit what is offered beyond it."""
+    Chance refuses the same share at any rate, a limit what is offered beyond it, and the share ``least``
+    below it."""
     calls = max(1, sum(one.calls for one in rounds))
     share = min(MOST_CHANCE, sum(one.refused for one in rounds) / calls)
-    by_chance = sum(_likelihood(one, share) for one in rounds)
+    by_chance = sum(_likelihood(one, share, least) for one in rounds)
     limits = {one.per_s for one in rounds}
     limits |= {one.per_s * (1.0 - one.refused / max(1, one.calls)) for one in rounds}
     return by_chance - max(
-        sum(_likelihood(one, 1.0 - limit / one.per_s) for one in rounds) for limit in limits
+        sum(_likelihood(one, 1.0 - limit / one.per_s, least) for one in rounds) for limit in limits
     )
 
 
-def _likelihood(one: Round, share: float) -> float:
+def _likelihood(one: Round, share: float, least: float) -> float:
     """The logarithm of the probability of its refusals, where that share of calls is refused."""
-    share = min(max(share, LEAST_REFUSED), 1.0 - LEAST_REFUSED)
+    share = min(max(share, least), 1.0 - least)
     return one.refused * math.log(share) + (one.calls - one.refused) * math.log(1.0 - share)

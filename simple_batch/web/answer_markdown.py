@@ -126,7 +126,8 @@ def _code(tokens: Sequence[Token], at: int, _options: Any, _env: Any) -> str:
     if language == "math":
         return formula_rules.block(token.content)
     kind = f' class="language-{language.lower()}"' if language else ""
-    head = f'<div class="code-head">{language or escapeHtml(gettext("code"))}</div>'
+    name = language or escapeHtml(gettext("code"))
+    head = f'<div class="code-head">{name}</div>'
     code = f"<code{kind}>{escapeHtml(token.content)}</code>"
     return f'<div class="code-block">{head}<pre tabindex="0">{code}</pre></div>\n'
 
@@ -154,7 +155,8 @@ def _image(tokens: Sequence[Token], at: int, _options: Any, env: Any) -> str:
             return f'<img class="picture" src="{images[int(number)]}" alt="{name}">'
     if not source.startswith(("http://", "https://")):
         return escapeHtml(alt)
-    words = f"{gettext('image:')} {alt or source}"
+    label = gettext("image:")
+    words = f"{label} {alt or source}"
     return f'<a href="{escapeHtml(source)}">{escapeHtml(words)}</a>'
 
 

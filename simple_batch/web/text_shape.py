@@ -8,9 +8,11 @@ import msgspec
 
 LONGEST = 100_000  # characters of a text that a page has
 LONGEST_JSON = 500_000  # the same of requests and responses, which are folded
+DEEPEST = 500  # levels of a tree that a page shows
 _FENCED = re.compile(
     r"\s*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)\n?\1\s*", re.DOTALL | re.IGNORECASE
 )
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])')
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -45,4 +47,17 @@ def _json_in(text: str) -> str:
         _raw(found.encode())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return ""
-    return found
+    return "" if _is_too_deep(found) else found
+
+
+def _is_too_deep(found: str) -> bool:
+    """Whether JSON is nested so deep that scripts could not show it. Up to Python 3.13 the decoder refuses
+    that itself."""
+    if found.count("[") + found.count("{") <= DEEPEST:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.finditer(found):
+        depth += bool(bracket[1]) - bool(bracket[2])
+        if depth > DEEPEST:
+            return True
+    return False

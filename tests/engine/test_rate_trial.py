@@ -2,6 +2,7 @@
 
 import random
 import statistics
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,3 +59,34 @@ def test_what_closes_says_nothing():
         trial.refused(number, number / 50)
     trial.skip(4, 1.0)
     assert trial.refused(5, 1.1) is Verdict.OPEN
+
+
+AFTER_A_LIMIT = SimpleNamespace(
+    rounds=[Round(12.7, 19, 4), Round(9.7, 90, 1)]
+)  # of ten calls a second
+
+
+def verdicts(first: Round, rounds: list[Round], known=None) -> list[Verdict]:
+    """What a trial says after each round, whose last call is refused."""
+    trial = RateTrial(BEFORE, 0, first, rounds[0].per_s, 0.0, AFTER_A_LIMIT, known)
+    number, now, said = 0, 0.0, []
+    for one in rounds:
+        trial.begin_round(number, now, one.per_s)
+        gap = one.calls // one.refused
+        for refusal in range(1, one.refused + 1):
+            last = one.calls if refusal == one.refused else refusal * gap
+            found = trial.refused(number + last, now + last / one.per_s)
+        number, now = number + one.calls, now + one.calls / one.per_s
+        said.append(found)
+    return said
+
+
+def test_refusals_that_do_not_depend_on_the_rate_below_a_known_one_are_chance():
+    lower = [Round(9.3, 119, 4), Round(8.8, 102, 4)]
+    assert verdicts(Round(9.7, 150, 4), lower, BEFORE) == [Verdict.SLOWER, Verdict.KNOWN]
+    assert verdicts(Round(9.7, 150, 4), lower) == [Verdict.SLOWER, Verdict.SLOWER]
+
+
+def test_a_limit_below_the_known_rate_is_followed():
+    lower = [Round(8.5, 40, 8), Round(7.0, 60, 4)]
+    assert Verdict.KNOWN not in verdicts(Round(9.7, 40, 12), lower, BEFORE)

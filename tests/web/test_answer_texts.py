@@ -82,6 +82,12 @@ def test_json_is_told_apart():
     assert text_shape.of(f"```json\n{exact}\n```").text == exact
     others = ("12", '"text"', "[1] and", "{'a': 1}", "[" * 50_000 + "]" * 50_000)
     assert {text_shape.of(other).kind for other in others} == {"markdown"}
+    deep = text_shape.DEEPEST
+    assert text_shape.of("[" * deep + "]" * deep).kind == "json"
+    assert text_shape.of("[" * (deep + 1) + "]" * (deep + 1)).kind == "markdown"
+    brackets = "[" * deep + '"\\"{{"'
+    assert text_shape.of(brackets + "]" * deep).kind == "json"  # brackets in a text do not count
+    assert text_shape.of("[" + ",".join(["[]"] * 2 * deep) + "]").kind == "json"
     assert text_shape.of("x" * 200_000) == ("beginning", "x" * text_shape.LONGEST, 200_000)
 
 
