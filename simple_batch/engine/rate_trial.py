@@ -16,7 +16,8 @@ ENOUGH_REFUSED = 4  # … end it before its time
 ROUND_CALLS = (5, 200)
 ROUND_S = 1.5  # … but a round lasts no longer, with …
 SLOW_CALLS = 8  # … these calls at least
-MOST_CHANCE = 0.5  # a larger share is no chance
+MOST_CHANCE = 0.5  # a larger share is no chance …
+MOST_BELOW_KNOWN = 0.06  # … and none below a rate that held until now: the limit has become lower
 FEWER = 0.25  # of the refusals that chance would bring: the provider bears the rate
 TOLD = 3.0  # times e: so much likelier does chance make the refusals of all rounds than any limit does …
 LEANS = 1.0  # … and with this they lean to it
@@ -123,7 +124,7 @@ class RateTrial:
     def _is_chance_below_known(self) -> bool:
         """Whether chance explains the refusals at the known rate and at the lower ones."""
         tried = self._rounds[self._began_with :]
-        if self.known is None or len(tried) < ROUNDS:
+        if self.known is None or len(tried) < ROUNDS or self.stray_share > MOST_BELOW_KNOWN:
             return False
         return chance_over_limit([self._at_rate, *tried], LEAST_AT_RATE) >= TOLD
 
