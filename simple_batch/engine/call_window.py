@@ -27,10 +27,8 @@ class CallWindow:
         self._began: float | None = None  # the first call since the window was open
         self._calls = 0  # admitted since then
         self._refused_s = 0.0  # how long after it began the last call was refused
-        self._took_s: float | None = (
-            None  # how long after it began it was open again, the last time …
-        )
-        self._opens_s: float | None = None  # … and is expected to be, this time
+        self._took_s: float | None = None  # how long after it began it opened, the last time …
+        self._opens_s: float | None = None  # … and is expected to, this time
         self._single_s = 0.0  # the same, where only one call was admitted
         self._closed_at: float | None = None
         self._told = False  # whether the provider has said when it opens
@@ -110,9 +108,9 @@ class CallWindow:
         again, self._closed_again = self._closed_again, None
         self._closed_at = again if again is not None and again > began_now else None
         self._began, self._calls = began_now, len(admitted)
+        refused_s, self._refused_s = self._refused_s, 0.0
         if began_now - closed_at < LEAST_CLOSED_S:
             return None
-        refused_s, self._refused_s = self._refused_s, 0.0
         clear = self._told or took <= CLEAR * refused_s
         self._took_s = took
         self._opens_s = took if clear else math.sqrt(max(refused_s, LATE_S) * took)

@@ -56,6 +56,18 @@ def test_it_may_have_been_open_long_before():
     assert singles(0.0, 20.0, 60.0, refused_s=12.0) == [None, None, None]  # not the same time
 
 
+def test_refusals_before_a_short_closing_do_not_count_for_the_next():
+    window = CallWindow()
+    for opened, refused in ((0.0, 18.0), (19.0, 20.0), (39.0, 40.0)):
+        window.started(opened)
+        window.opened(opened)
+        window.started(refused)
+        window.refused(refused)
+        window.closed(refused)
+    # 19 s after the second call, which was refused after one second: it may have been open long before
+    assert window.opens_at < 39.0 + 10.0
+
+
 def test_it_is_asked_sooner_where_it_may_have_been_open_long_before():
     window = CallWindow()
     for start in (0.0, 20.0):
