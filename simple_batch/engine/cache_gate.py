@@ -90,7 +90,6 @@ class PrefixGate:
         self._sent: dict[int, Sent] = {}  # by index, while a request is on its way
         self._warming: dict[Entry, _Group] = {}
         self.version = 0  # changes whenever a held request may have become free
-        self.scanned: tuple[int, int] | None = None  # for the window (prefix_window.py)
         self.changed = Event()
 
     def admits(self, request: Request, others: int, marked: bool = False) -> bool:

@@ -34,6 +34,8 @@ class RequestWindow:
         self._held: dict[int, deque[Request]] = {}  # by prefix
         self._count = self._bytes = 0  # of those held
         self._holds = 0  # requests that were ever held
+        # by gate: its version, and the holds, for which none of those held may go
+        self._scanned: dict[PrefixGate, tuple[int, int]] = {}
         self._seen: dict[int, int] = {}  # how often a fixed part came
         self._fixed: dict[int, int] = {}  # by index, of the requests in the window
 
@@ -59,6 +61,8 @@ class RequestWindow:
         """The next request that the gate lets through; None if there is none now. Without a gate all go."""
         self._before_each()
         request = self._freed(gate)
+        # a page takes a moment to read: those held may become free meanwhile, and are looked at next time
+        version = 0 if gate is None else gate.version
         while request is None and self._fill():
             first = self._ready.popleft()
             held = self._held.get(first.prefix or 0, ())
@@ -67,7 +71,7 @@ class RequestWindow:
             else:
                 self._hold(first)
             if gate is not None:
-                gate.scanned = gate.version, self._holds
+                self._scanned[gate] = version, self._holds
         if request is not None:
             self._fixed.pop(request.index, None)
         return request
@@ -76,14 +80,14 @@ class RequestWindow:
         """The first of the requests held that may go now."""
         if gate is not None:
             gate.open_overdue()
-            if gate.scanned == (gate.version, self._holds):
+            if self._scanned.get(gate) == (gate.version, self._holds):
                 return None
         for prefix, held in self._held.items():
             others = len(held) - 1
             if gate is None or gate.admits(held[0], others, self._is_shared(held[0])):
                 return self._unhold(prefix)
         if gate is not None:
-            gate.scanned = gate.version, self._holds
+            self._scanned[gate] = gate.version, self._holds
         return None
 
     def _fill(self) -> bool:

@@ -195,7 +195,24 @@ class Cluster:
     def wait_for(
         self, job_id: int, status: str = "completed", timeout_s: float = PATIENCE_S
     ) -> None:
-        wait_until(lambda: self.status(job_id) == status, timeout_s)
+        """Wait until a job has that status. Fails with what the job and its workers were doing."""
+        end = time.monotonic() + timeout_s
+        while self.status(job_id) != status:
+            assert time.monotonic() < end, f"not {status}: {self.state_of(job_id)}"
+            time.sleep(0.05)
+
+    def state_of(self, job_id: int) -> str:
+        """A job with its pages, its lanes and the last output of each worker, for a failed test."""
+        rows = "(SELECT json_agg({0}) FROM {0} WHERE {1} = %s)"
+        queries = [
+            rows.format(*of) for of in (("job", "id"), ("page", "job_id"), ("lane", "job_id"))
+        ]
+        found = [json.dumps(self.ask(f"SELECT {query}", job_id)[0]) for query in queries]
+        printed = [
+            f"{worker.name} (exit code {worker.process.poll()}): {worker.output[-2_000:]}"
+            for worker in self.workers
+        ]
+        return "\n".join([*found, *printed])
 
     def counted(self, job_id: int) -> tuple:
         """(succeeded by counter, results, distinct requests with one); the counters by outcome are

@@ -98,10 +98,10 @@ def test_cut_off_answers_are_sent_again_with_twice_the_tokens_by_a_worker(pair, 
     with MixedEndpoint() as endpoint:
         pair.add_config(endpoint.base_url, alias, max_tokens=NEEDED // 2)
         job_id = pair.make_job(questions(12), alias)
-        wait_until(lambda: pair.status(job_id) == "completed")
+        pair.wait_for(job_id)
         double = Changes(double_max_tokens=True)
         assert pair.do(job_retry.retry, job_id, RequestFilter(outcome="cut_off"), double) == 2
-        wait_until(lambda: pair.status(job_id) == "completed")
+        pair.wait_for(job_id)
         again = [body["max_tokens"] for body in endpoint.bodies[12:]]
         assert again == [NEEDED, NEEDED]
         found = pair.do(insight.summary, job_id)["outcomes"]

@@ -143,6 +143,36 @@ def test_answers_in_any_order_free_those_that_wait(sending):
     assert s.window.exhausted
 
 
+def test_an_answer_while_a_page_is_read_frees_those_that_wait():
+    """The read of a page blocks; with several workers, until a call may start."""
+    gate = PrefixGate(None, 10.0, 300.0, Clock())
+
+    def pages():
+        yield [asked(0, 1), asked(1, 1)]
+        gate.called(0, True)
+        gate.left(0)
+        yield [asked(2, 1)]
+
+    window = RequestWindow(pages(), lambda: None)
+    gone = []
+    while (request := window.take(gate)) is not None:
+        gate.began(request.index)
+        gone.append(request.index)
+    assert sorted(gone) == [0, 1, 2]
+    assert window.exhausted
+
+
+def test_what_one_window_found_does_not_hold_for_the_next():
+    one, other = PrefixGate(None, 10.0, 300.0, Clock()), PrefixGate(None, 10.0, 300.0, Clock())
+    first = RequestWindow(iter([[asked(index, 1) for index in range(3)]]), lambda: None)
+    assert [first.take(one).index, first.take(other).index] == [0, 1]
+    assert first.take(one) is first.take(other) is None
+    second = RequestWindow(iter([[asked(3, 7), asked(4, 7)]]), lambda: None)
+    assert second.take(one).index == 3
+    assert second.take(one) is None
+    assert second.take(other).index == 4
+
+
 def test_what_is_held_and_remembered_is_bounded(sending):
     s = sending(*[1] * 3_000, page=200)
     assert s.go() == [0]
