@@ -6,6 +6,7 @@ from .limit_types import Ticket
 
 MEASURE_CALLS = 8  # a rate is measured over at least this many admitted calls
 MEASURE_S = 0.1  # … and over more than this
+FAR_S = 6.0  # what was saved up is used by then
 TOKENS_WEIGHT = 0.03  # of a call in the average of tokens
 USED_CALLS = 12  # a rate grows while these show that it is used …
 USED_SHARE = 0.6  # … to this part
@@ -18,6 +19,7 @@ class AdmittedCalls:
         self.requests = 0.0  # that the provider did not refuse
         self.tokens_each = 0.0  # tokens of a call, on average
         self._measured_from: tuple[float, float] | None = None  # (time, requests)
+        self._far_from: tuple[float, float] | None = None  # the same, for measured_far
         self._starts: deque[float] = deque(maxlen=USED_CALLS)  # of the last calls
 
     def started(self, ticket: Ticket) -> None:
@@ -38,6 +40,22 @@ class AdmittedCalls:
         """The same, unless a measurement has begun."""
         if self._measured_from is None:
             self.measure_from(started)
+
+    def mark_far(self, far: bool, now: float) -> None:
+        """Note whether far more is offered now than the proven rate."""
+        if not far:
+            self._far_from = None
+        elif self._far_from is None:
+            self._far_from = now, self.requests
+
+    def measured_far(self, until: float) -> float | None:
+        """Calls per second that were admitted while far more was offered; None where that was short."""
+        if self._far_from is None:
+            return None
+        at, requests = self._far_from
+        self._far_from = None
+        took, admitted = until - at, self.requests - requests
+        return admitted / took if took >= FAR_S and admitted >= MEASURE_CALLS else None
 
     def forget_measured(self) -> None:
         """The calls admitted so far do not show the limit."""

@@ -27,7 +27,8 @@ from .estimators import (
     RateEstimator,
 )
 from .limit_types import REQUESTS, TOKENS, Learned, Ticket
-from .rate_trial import Before, RateTrial, Round, Verdict
+from .rate_history import RateHistory, Round
+from .rate_trial import MOST_BELOW_KNOWN, Before, RateTrial, Verdict
 from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence
 from .refused_share import AT_RATE_CALLS, RefusedShare
 
@@ -41,8 +42,13 @@ FEW_CALLS = 20  # do not tell much
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
 MOVED = 0.8  # a rate below this share of the highest one has moved, and may move back …
+LOWERED_BY_CHANCE = 0.98  # … or below this one, where more calls than …
+CHANCE = 0.011  # … this share of them are refused by chance …
 MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
+TOO_MANY = (
+    2  # refusals between two probes, where chance is rare: the rate is above what was admitted
+)
 HELD_CALLS = 40
 TELLING_CALLS = 30  # at a rate that holds tell how many are refused by chance at most
 SHORTEST_S = 0.1  # calls per second are not measured over less
@@ -55,6 +61,7 @@ NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
 MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decisions are delayed
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
 BORNE = 0.65  # … but at this share of it, at least
+ABOVE = 1.005  # times the rate that is tried: the limit is higher than that
 AGAIN_CALLS = 1_500  # after a trial, what it taught is in doubt if refusals go on
 NEW_LATENCY = 0.1  # weight of the last answer's latency in the average
 IDLE_S = 1.0  # idle for this long: recent admissions say nothing about the limits
@@ -75,6 +82,7 @@ class Limits:
         self._levels = CallLevels()
         self._admitted = AdmittedCalls()
         self._share = RefusedShare()
+        self._history = RateHistory()
         self._full_at = self._paced_at = float("-inf")  # when width, when rate held a call back
         self._cut_at = float("-inf")
         self._admitted_at_cut = -1.0
@@ -89,6 +97,7 @@ class Limits:
         self._best_until = float("-inf")  # … and until when it counts
         self._cooldown_s = 0.0
         self._last_trial: RateTrial | None = None
+        self._refused_at_proven = 0  # calls, since the rate is measured
 
     def begin_at(self, width: float) -> None:
         """Use that width, if none was learned and slow start has not come so far."""
@@ -104,6 +113,7 @@ class Limits:
         self._evidence.clear()
         self._closed_evidence = ClosedEvidence()
         self._opens_at = None
+        self._history.clear()
         self._trial = self._last_trial = None
         self._held_until = self._calls = 0
         self._best, self._best_until = 0.0, float("-inf")
@@ -213,6 +223,8 @@ class Limits:
                 plateau = self._plateau(now)
                 for rate in self.rates.values():
                     rate.grow(self._calls, plateau, now, max(DOUBLING_S, DELAYS * self.delay_s))
+                per_s = self.rates[REQUESTS]
+                self._admitted.mark_far((per_s.value or 0.0) > FAR * per_s.proven, now)
             else:
                 self._calls -= 1
         elif self._full_at >= ticket.started:
@@ -315,6 +327,7 @@ class Limits:
         self.closed = learned.closed
         # this process knows too little about earlier calls to learn from them
         self._cut_at, self._trial, self._calls = now, None, 0
+        self._history.clear()
         self._admitted.forget_measured()
         self._levels.cut()
 
@@ -351,11 +364,16 @@ class Limits:
             self.width.hold(max(width, min(ticket.level - 1, self._levels.most_answered)))
         elif rate.probing and rate.value is not None:
             measured = self._admitted.measured(ticket.started) or rate.proven
+            far = self._admitted.measured_far(ticket.started)
+            if far is not None and rate.value > FAR * measured:
+                measured = max(measured, far)
             doubtful = rate.unconfirmed or self._evidence.stray_share > NOISY
             doubtful |= self.delay_s > 0.0 and rate.value > MUCH_FARTHER * rate.proven
             if doubtful and rate.value > FAR * measured:
                 measured = max(measured, BORNE * just_now)  # far more was admitted of late
-            self._learn(max(measured, rate.proven), now)
+            if self._refused_at_proven < TOO_MANY or self._chance > CHANCE:
+                measured = max(measured, rate.proven)
+            self._learn(measured, now)
             if self.delay_s:  # with delay, a limit is often found by a probe
                 self._note_best(now)
             rate.take(1.0)  # the provider has nothing left: wait for one call
@@ -365,6 +383,8 @@ class Limits:
             self._evidence.single()
         self._measure_at(ticket)
         if not self.paced or rate.proven != known:  # else too high a rate would never be found out
+            if known:
+                self._history.add([self._share.round(known, self._evidence.number)])
             self._share.restart(self._evidence.number)
         self._cut(now)
 
@@ -449,6 +469,8 @@ class Limits:
             return True
         if verdict is Verdict.LIMIT:
             self._confirm(trial, now)
+        elif verdict is Verdict.SLOWER and self._correct(trial, now):
+            self._end_by_chance(trial, ticket)
         elif verdict is Verdict.SLOWER:
             number = self._evidence.number
             offered = min(self.rates[REQUESTS].value or 0.0, trial.offered_per_s(number, now))
@@ -467,9 +489,31 @@ class Limits:
             self._end_by_chance(trial, ticket)
         return False
 
+    def _correct(self, trial: RateTrial, now: float) -> bool:
+        """Set the rate to the limit that the calls before the trial show, too, where that is above the
+        rate that is tried. Returns whether it is."""
+        if trial.known is None:
+            return False
+        limit = None
+        if trial.stray_share <= MOST_BELOW_KNOWN:
+            limit = self._history.limit_with([trial.at_rate, *trial.tried])
+        if limit is None:
+            self._history.clear()
+        elif limit >= trial.at_rate.per_s:
+            self._return_to(trial.known, now)
+            return True
+        elif limit > ABOVE * trial.tried[-1].per_s:
+            self._learn(limit, now)
+            return True
+        return False
+
     def _end_by_chance(self, trial: RateTrial, ticket: Ticket) -> None:
-        self._evidence.expect(trial.stray_share)
-        self._share.by_chance = trial.stray_share
+        share = trial.stray_share
+        if trial.known is not None:
+            share = self._history.share_with(trial.tried)
+            self._history.add([trial.at_rate, *trial.tried])
+        self._evidence.expect(share)
+        self._share.by_chance = share
         self._trial = None
         self._mark_at(ticket)
 
@@ -485,6 +529,11 @@ class Limits:
         if held.calls >= TELLING_CALLS:  # chance can't bring many more than were refused now
             most = (held.refused + 1.0) / held.calls
             self._share.by_chance = min(self._share.by_chance, most)
+        self._correct(trial, now)
+        if trial.known is None:
+            self._history.clear()
+        else:
+            self._history.add([trial.at_rate, *trial.tried])
         trial.ended = self._evidence.number
         self._trial, self._last_trial = None, trial
         self._evidence.clear()
@@ -501,6 +550,7 @@ class Limits:
         rate = self.rates[REQUESTS].value
         if rate is None or self._paced_at < ticket.started - 1.0:
             return False
+        self._refused_at_proven += 1
         too_many = self._share.refused(ticket.order)
         if too_many is None:
             return False
@@ -528,13 +578,19 @@ class Limits:
 
     def _measure_at(self, ticket: Ticket) -> None:
         self._admitted.measure_from(ticket.started)
-        self._calls = 0
+        self._calls = self._refused_at_proven = 0
+
+    @property
+    def _chance(self) -> float:
+        """The share of calls (0 to 1) that may be refused by chance."""
+        return max(self._share.by_chance, self._evidence.stray_share)
 
     def _plateau(self, now: float) -> float:
         """How many good answers a value is held for."""
         rate = self.width.value / max(self.latency_s, 0.05)
         rate = min(rate, self.rates[REQUESTS].value or rate)
-        moved = now < self._best_until and self.rates[REQUESTS].proven < MOVED * self._best
+        lower = LOWERED_BY_CHANCE if self._chance > CHANCE else MOVED
+        moved = now < self._best_until and self.rates[REQUESTS].proven < lower * self._best
         seconds = PLATEAU_MOVED_S if moved else PLATEAU_S
         return max(PLATEAU_CALLS, rate * min(60.0, max(seconds, COSTLY * self._cooldown_s)))
 

@@ -6,18 +6,16 @@ loss.)
 """
 
 import enum
-import math
-from typing import NamedTuple
 
 from .estimators import EstimatorState
+from .rate_history import MOST_CHANCE, Round, chance_over_limit
 
 EXPECTED = 9.0  # refusals that chance would bring in a round
 ENOUGH_REFUSED = 4  # … end it before its time
 ROUND_CALLS = (5, 200)
 ROUND_S = 1.5  # … but a round lasts no longer, with …
 SLOW_CALLS = 8  # … these calls at least
-MOST_CHANCE = 0.5  # a larger share is no chance …
-MOST_BELOW_KNOWN = 0.06  # … and none below a rate that held until now: the limit has become lower
+MOST_BELOW_KNOWN = 0.06  # a larger share below a rate that held until now is no chance
 FEWER = 0.25  # of the refusals that chance would bring: the provider bears the rate
 TOLD = 3.0  # times e: so much likelier does chance make the refusals of all rounds than any limit does …
 LEANS = 1.0  # … and with this they lean to it
@@ -26,8 +24,7 @@ UNLIKE = 2.0  # … and times that share, which are no chance: the limit has bec
 ALIKE_ROUNDS = 2  # … after this many
 ROUNDS = 2  # at a lower rate, before that is said
 KEPT_ROUNDS = 8
-LEAST_REFUSED = 0.03  # share of calls that a limit refuses below it, and admits far above it …
-LEAST_AT_RATE = 0.01  # … and below a rate that held until now
+LEAST_AT_RATE = 0.01  # share of calls that a limit refuses below a rate that held until now
 
 Before = tuple[EstimatorState, dict[str, EstimatorState]]
 
@@ -40,14 +37,6 @@ class Verdict(enum.Enum):
     SLOWER = "slower"  # it does not yet
     CHANCE = "chance"  # refusals do not depend on the rate
     KNOWN = "known"  # refusals do not depend on the rate below the one that was known
-
-
-class Round(NamedTuple):
-    """``refused`` of ``calls`` calls that were offered at ``per_s`` a second."""
-
-    per_s: float
-    calls: int
-    refused: int
 
 
 class RateTrial:
@@ -68,7 +57,7 @@ class RateTrial:
     ):
         self.before = before
         self.known = known
-        self._at_rate = first
+        self.at_rate = first
         share = first.refused / max(1, first.calls)
         self.share = share  # of refused calls in the last round
         self.ended = number  # the last call of the trial
@@ -84,8 +73,12 @@ class RateTrial:
     @property
     def stray_share(self) -> float:
         """Share of refused calls over all rounds at a lower rate (0 to 1)."""
-        tried = self._rounds[self._began_with :]
-        return sum(one.refused for one in tried) / max(1, sum(one.calls for one in tried))
+        return sum(one.refused for one in self.tried) / max(1, sum(one.calls for one in self.tried))
+
+    @property
+    def tried(self) -> list[Round]:
+        """The rounds of this trial, without the calls that led to it."""
+        return self._rounds[self._began_with :]
 
     @property
     def rounds(self) -> list[Round]:
@@ -123,15 +116,14 @@ class RateTrial:
 
     def _is_chance_below_known(self) -> bool:
         """Whether chance explains the refusals at the known rate and at the lower ones."""
-        tried = self._rounds[self._began_with :]
-        if self.known is None or len(tried) < ROUNDS or self.stray_share > MOST_BELOW_KNOWN:
+        if self.known is None or len(self.tried) < ROUNDS or self.stray_share > MOST_BELOW_KNOWN:
             return False
-        return chance_over_limit([self._at_rate, *tried], LEAST_AT_RATE) >= TOLD
+        return chance_over_limit([self.at_rate, *self.tried], LEAST_AT_RATE) >= TOLD
 
     def _is_alike(self) -> bool:
         """Whether as large a share is refused now as in the rounds before, at higher rates."""
         before = self.stray_share
-        enough = len(self._rounds) - self._began_with >= ALIKE_ROUNDS
+        enough = len(self.tried) >= ALIKE_ROUNDS
         return enough and ALIKE * before <= self.share <= UNLIKE * before
 
     def delay(self, seconds: float) -> None:
@@ -160,23 +152,3 @@ class RateTrial:
 
     def _few(self, calls: int) -> bool:
         return self._refused < FEWER * self._expected * calls
-
-
-def chance_over_limit(rounds: list[Round], least: float = LEAST_REFUSED) -> float:
-    """The logarithm of how much likelier chance makes these refusals than the likeliest limit does.
-    Chance refuses the same share at any rate, a limit what is offered beyond it, and the share ``least``
-    below it."""
-    calls = max(1, sum(one.calls for one in rounds))
-    share = min(MOST_CHANCE, sum(one.refused for one in rounds) / calls)
-    by_chance = sum(_likelihood(one, share, least) for one in rounds)
-    limits = {one.per_s for one in rounds}
-    limits |= {one.per_s * (1.0 - one.refused / max(1, one.calls)) for one in rounds}
-    return by_chance - max(
-        sum(_likelihood(one, 1.0 - limit / one.per_s, least) for one in rounds) for limit in limits
-    )
-
-
-def _likelihood(one: Round, share: float, least: float) -> float:
-    """The logarithm of the probability of its refusals, where that share of calls is refused."""
-    share = min(max(share, least), 1.0 - least)
-    return one.refused * math.log(share) + (one.calls - one.refused) * math.log(1.0 - share)

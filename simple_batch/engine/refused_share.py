@@ -4,8 +4,10 @@ import math
 from collections import deque
 from itertools import pairwise
 
+from .rate_history import Round
 from .refusal_evidence import evidence
 
+LAST_CALLS = 400  # of a rate that holds are counted
 AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
 AT_RATE_REFUSED = 3
 AT_RATE_EVIDENCE = 3.2  # shows that it is too high …
@@ -23,40 +25,53 @@ class RefusedShare:
 
     def __init__(self) -> None:
         self.by_chance = 0.0
-        self._since = 0  # the order of the last call before the rate that holds now
-        self._refused = 0
-        self._orders: deque[int] = deque(maxlen=GAPS[1] + 1)  # of the last refused calls
+        self._since = 0  # the order of the last call before those that are counted
+        self._orders: deque[int] = deque()  # of the refused calls among them
 
     def restart(self, order: int) -> None:
         """Another rate holds for the calls after that one."""
-        self._since, self._refused = order, 0
+        self._since = order
         self._orders.clear()
+
+    def round(self, per_s: float, order: int) -> Round:
+        """The calls at the learned rate so far."""
+        self._forget(order)
+        return Round(per_s, order - self._since, len(self._orders))
 
     def refused(self, order: int) -> tuple[int, int] | None:
         """A call was refused at the learned rate. Returns how many were refused and of how many calls,
         where chance does not explain it; else None."""
-        calls = order - self._since
-        if calls <= 0:
+        if order <= self._since:
             return None
-        self._refused += 1
         self._orders.append(order)
-        return (self._refused, calls) if self._are_too_many(calls) else None
+        self._forget(order)
+        calls = order - self._since
+        return (len(self._orders), calls) if self._are_too_many(calls) else None
+
+    def _forget(self, order: int) -> None:
+        """Count no more than the last calls: the limit may have changed since."""
+        self._since = max(self._since, order - LAST_CALLS)
+        while self._orders and self._orders[0] <= self._since:
+            self._orders.popleft()
 
     def _are_too_many(self, calls: int) -> bool:
+        refused = len(self._orders)
         if calls >= MANY_CALLS:
             too_large = max(TOO_LARGE_SHARE, TIMES_CHANCE * self.by_chance)
-            return self._refused / calls >= too_large and self._are_regular()
+            if refused / calls >= too_large and self._are_regular():
+                return True
         usual = max(USUAL_SHARE, self.by_chance)
         return (
             calls >= AT_RATE_CALLS
-            and self._refused >= AT_RATE_REFUSED
-            and evidence(self._refused, calls, usual) >= AT_RATE_EVIDENCE
+            and refused >= AT_RATE_REFUSED
+            and evidence(refused, calls, usual) >= AT_RATE_EVIDENCE
         )
 
     def _are_regular(self) -> bool:
         """Whether the gaps between refusals are even, as at a limit: what is offered beyond it is refused.
         Chance refuses at any time."""
-        gaps = [max(1, later - earlier) for earlier, later in pairwise(self._orders)]
+        orders = list(self._orders)[-GAPS[1] - 1 :]
+        gaps = [max(1, later - earlier) for earlier, later in pairwise(orders)]
         if len(gaps) < GAPS[0]:
             return False
         mean = sum(gaps) / len(gaps)

@@ -221,6 +221,17 @@ def test_a_limit_is_kept_among_stray_refusals():
     assert refused <= 0.02 * (admitted + refused + strays)
 
 
+@pytest.mark.parametrize("seed", [36, 39, 49, 59])
+def test_refusals_that_come_close_together_by_chance_lower_no_known_limit_for_long(seed):
+    """Runs in which more of them than usual do."""
+    run = Simulation(TokenBucket(10, 20), stray=0.02)
+    run.rng = random.Random(seed)
+    early, early_refused = run.run(10)
+    admitted, refused = run.run(SPAN_S - 10)
+    assert admitted >= 0.9 * 10 * (SPAN_S - 10)
+    assert refused + early_refused <= 0.02 * (admitted + early)
+
+
 def test_with_all_ceilings_set_even_many_stray_refusals_change_little():
     options = {"latency": (0.3, 0.4), "stray": 0.1, "concurrency": 200}
     options |= {"rpm": 10**6, "tpm": 10**9}
@@ -310,16 +321,30 @@ def test_calls_of_different_size_against_a_limit_on_tokens():
 
 
 def test_a_limit_that_halves_and_doubles_is_followed():
-    bucket = TokenBucket(10, 10)
-    simulation = Simulation(bucket)
-    simulation.run(10)
     admitted = refused = 0
-    for rate, seconds in ((10, 110), (5, 120), (10, 120)):
-        bucket.rate = rate
-        more, worse = simulation.run(seconds)
-        admitted, refused = admitted + more, refused + worse
-    assert admitted >= 0.95 * (1100 + 600 + 1200)
+    seeds = range(1, 6)
+    for seed in seeds:
+        bucket = TokenBucket(10, 10)
+        simulation = Simulation(bucket)
+        simulation.rng = random.Random(seed)
+        simulation.run(10)
+        for rate, seconds in ((10, 110), (5, 120), (10, 120)):
+            bucket.rate = rate
+            more, worse = simulation.run(seconds)
+            admitted, refused = admitted + more, refused + worse
+    assert admitted >= 0.95 * (1100 + 600 + 1200) * len(seeds)
     assert refused <= 0.02 * (admitted + refused)
+
+
+def test_a_limit_that_becomes_a_little_lower_after_a_long_time_is_followed():
+    provider = TokenBucket(10, 20)
+    run = Simulation(provider)
+    run.run(1_500)
+    provider.rate, provider.capacity = 9, 18
+    run.run(120)
+    admitted, refused = run.run(SPAN_S)
+    assert admitted >= 0.97 * 9 * SPAN_S
+    assert refused <= 0.015 * (admitted + refused)
 
 
 def test_more_calls_in_flight_are_not_sent_where_they_only_wait_longer():

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from simple_batch.engine.rate_trial import RateTrial, Round, Verdict
+from simple_batch.engine.rate_history import Round
+from simple_batch.engine.rate_trial import RateTrial, Verdict
 
 BEFORE = (None, {})
 

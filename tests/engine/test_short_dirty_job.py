@@ -12,7 +12,7 @@ from simple_batch.core.domain import Cause
 from simple_batch.engine import retry
 from simple_batch.engine.classify import Classification
 from simple_batch.engine.governor import Governor
-from simple_batch.engine.rate_trial import Round, chance_over_limit
+from simple_batch.engine.rate_history import Round, chance_over_limit
 
 from .simulation import World
 
