@@ -529,6 +529,8 @@ class Limits:
         if held.calls >= TELLING_CALLS:  # chance can't bring many more than were refused now
             most = (held.refused + 1.0) / held.calls
             self._share.by_chance = min(self._share.by_chance, most)
+            if self._evidence.stray_share > most:
+                self._evidence.expect(most)
         self._correct(trial, now)
         if trial.known is None:
             self._history.clear()
