@@ -200,7 +200,7 @@ class SharedLimits:
         if self.alone:
             free = self.limits.room(in_flight, now)
         else:
-            free = in_flight < self.grant and self.rate_share > 0.0 and now >= self._paused_until
+            free = in_flight < self.grant and self.rate_share > 0.0
         if not free:
             self.starved = True
             self._full_at = now
@@ -217,7 +217,7 @@ class SharedLimits:
                 wait = max(wait, bucket.wait_s(amount, now))
         if wait > 0.0:
             self._paced_at = now
-        return max(wait, self._window.wait_s(now))
+        return max(wait, self._window.wait_s(now), self._paused_until - now)
 
     def window_wait_s(self, now: float) -> float:
         return self.limits.window_wait_s(now) if self.alone else self._window.wait_s(now)
