@@ -46,9 +46,8 @@ LOWERED_BY_CHANCE = 0.98  # … or below this one, where more calls than …
 CHANCE = 0.011  # … this share of them are refused by chance …
 MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
-TOO_MANY = (
-    2  # refusals between two probes, where chance is rare: the rate is above what was admitted
-)
+TOO_MANY = 2  # refusals between two probes: the rate is above what was admitted …
+LEAST_OF_PROVEN = 0.95  # … by no more than this: a wait may be part of the time
 HELD_CALLS = 40
 TELLING_CALLS = 30  # at a rate that holds tell how many are refused by chance at most
 SHORTEST_S = 0.1  # calls per second are not measured over less
@@ -371,9 +370,10 @@ class Limits:
             doubtful |= self.delay_s > 0.0 and rate.value > MUCH_FARTHER * rate.proven
             if doubtful and rate.value > FAR * measured:
                 measured = max(measured, BORNE * just_now)  # far more was admitted of late
+            least = LEAST_OF_PROVEN
             if self._refused_at_proven < TOO_MANY or self._chance > CHANCE:
-                measured = max(measured, rate.proven)
-            self._learn(measured, now)
+                least = 1.0
+            self._learn(max(measured, least * rate.proven), now)
             if self.delay_s:  # with delay, a limit is often found by a probe
                 self._note_best(now)
             rate.take(1.0)  # the provider has nothing left: wait for one call

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 KEPT_CALLS = 500
+KEPT_ROUNDS = 12  # the time to compare them grows with the cube of their number
 CHANGED = (
     3.0  # the logarithm of how much likelier two limits, one after the other, make the refusals
 )
@@ -32,7 +33,7 @@ class RateHistory:
     """The rounds at rates that held."""
 
     def __init__(self) -> None:
-        self._rounds: deque[Round] = deque()
+        self._rounds: deque[Round] = deque(maxlen=KEPT_ROUNDS)
 
     def add(self, rounds: Iterable[Round]) -> None:
         """Rounds that were made after those known; the oldest are forgotten."""
