@@ -53,7 +53,6 @@ class AdmittedCalls:
         if self._far_from is None:
             return None
         at, requests = self._far_from
-        self._far_from = None
         took, admitted = until - at, self.requests - requests
         return admitted / took if took >= FAR_S and admitted >= MEASURE_CALLS else None
 

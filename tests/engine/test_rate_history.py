@@ -2,7 +2,14 @@
 
 import pytest
 
-from simple_batch.engine.rate_history import KEPT_CALLS, RateHistory, Round
+from simple_batch.engine.rate_history import (
+    KEPT_CALLS,
+    KEPT_ROUNDS,
+    PRIOR_CALLS,
+    PRIOR_REFUSED,
+    RateHistory,
+    Round,
+)
 
 
 def history(*rounds: tuple[float, int, int]) -> RateHistory:
@@ -31,8 +38,15 @@ def test_a_limit_that_has_changed_is_not_looked_for_in_earlier_calls():
     assert known.limit_with(now) == pytest.approx(7.0)
 
 
-def test_one_call_refused_at_once_is_no_limit_of_its_own():
-    assert history().limit_with([Round(10.0, 1, 1), Round(9.0, 100, 2)]) > 0.0
+def test_a_single_call_that_is_refused_shows_no_limit():
+    assert history().limit_with([Round(10.0, 1, 1), Round(9.0, 100, 2)]) > 8.8
+
+
+def test_no_more_rounds_are_compared_than_a_moment_allows():
+    known = history(*[(10.0 - n / 100, 5, n % 2) for n in range(100)])
+    assert known.share_with([]) * (PRIOR_CALLS + 5 * KEPT_ROUNDS) == pytest.approx(
+        PRIOR_REFUSED + KEPT_ROUNDS / 2
+    )
 
 
 def test_the_share_of_chance_is_doubted_while_few_calls_are_known():
