@@ -167,6 +167,10 @@ class SharedLimits:
         return self.limits.few and (self.alone or self.limits.closed or self.few_elsewhere)
 
     @property
+    def in_slow_start(self) -> bool:
+        return self.alone and self.limits.in_slow_start
+
+    @property
     def opens_at(self) -> float | None:
         return self.limits.opens_at
 

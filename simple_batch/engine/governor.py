@@ -32,6 +32,7 @@ BAD_TIMES_S = 120.0  # … and further after this long without an answer
 LONGEST_COOLDOWN_S = 60.0
 FEW_COOLDOWN_S = 5.0  # where hardly a call was admitted, a refusal is worse than a wait …
 FEW_FACTOR = 12.0
+SLOW_START_GAP = 0.2  # of a call's time: after a refusal in slow start, the first of many maybe
 PACED_CALLS = 5  # calls that start one by one after a cooldown
 LONG_WAIT_S = 5.0  # a provider that asks to wait this long has probably closed a window …
 SUSPECT_S = 1.0  # … which a call after this time tells …
@@ -394,9 +395,16 @@ class Governor:
         elif asked >= LONG_WAIT_S:
             self._suspect(ticket, finding, asked, now)
         elif self._limits.few:
-            # until more is known, each call waits for what the one before shows
-            self._pace_until = max(self._pace_until, now + self._limits.latency_s)
-            self._next_start = max(self._next_start, now + self._refusal_s)
+            self._wait_for_each(self._refusal_s, now)
+        elif self._limits.in_slow_start:
+            gap_s = SLOW_START_GAP * self._limits.latency_s
+            if self._refusal_s <= gap_s:  # refusals come back much sooner than answers
+                self._wait_for_each(gap_s, now)
+
+    def _wait_for_each(self, gap_s: float, now: float) -> None:
+        """Until more is known, each call waits for what the one before shows."""
+        self._pace_until = max(self._pace_until, now + self._limits.latency_s)
+        self._next_start = max(self._next_start, now + gap_s)
 
     def _suspect(self, ticket: Ticket, finding: Classification, asked: float, now: float) -> None:
         """A long wait may be that of a closed window, or of this request: the next call tells, unless

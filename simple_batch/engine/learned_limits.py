@@ -145,6 +145,12 @@ class Limits:
         return self._admitted.requests < FEW_CALLS
 
     @property
+    def in_slow_start(self) -> bool:
+        """Whether the first calls are made, and neither the user nor a refusal has shown a limit."""
+        known = self._trusted or self.paced or self.width.proven is not None
+        return not known and self.last_order <= KNOWN_CALLS
+
+    @property
     def opens_at(self) -> float | None:
         """When a closed window is open again at the latest; None if none is known to be closed."""
         own = self.window.opens_at
@@ -534,6 +540,7 @@ class Limits:
         self._correct(trial, now)
         if trial.known is None:
             self._history.clear()
+            self._history.add(trial.tried[-1:])
         else:
             self._history.add([trial.at_rate, *trial.tried])
         trial.ended = self._evidence.number

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 KEPT_CALLS = 500
 KEPT_ROUNDS = 12  # the time to compare them grows with the cube of their number
-CHANGED = 3.0  # two limits in turn make the refusals so much likelier than one (logarithm)
+CHANGED = 6.0  # two limits in turn make the refusals so much likelier than one (logarithm)
 MOST_CHANCE = 0.5  # a larger share is no chance …
 LEAST_REFUSED = 0.03  # share of calls that a limit refuses below it, and admits far above it
 SHARES = (0.003, 0.01, 0.02, 0.03, 0.05)  # of calls that chance may refuse below a limit

@@ -38,6 +38,12 @@ def test_a_limit_that_has_changed_is_not_looked_for_in_earlier_calls():
     assert known.limit_with(now) == pytest.approx(7.0)
 
 
+def test_a_dense_burst_shows_no_lower_limit_though_none_is_refused_below():
+    """3 of 25 calls are refused by chance now and then; that a limit has just become lower is rarer."""
+    known = history((9.83, 75, 0))
+    assert known.limit_with([Round(9.87, 25, 3), Round(8.5, 75, 0)]) == 9.87
+
+
 def test_a_single_call_that_is_refused_shows_no_limit():
     assert history().limit_with([Round(10.0, 1, 1), Round(9.0, 100, 2)]) > 8.8
 
