@@ -10,18 +10,18 @@ from simple_batch.engine.batch_api.opening import open_client
 from ...emulators.openai_batches import KEY, OpenAIBatches
 
 CHAT = "/v1/chat/completions"
-SETTINGS = settings.load(
-    environ={}, INSTANCE_PATH="/nonexistent", MAX_ANSWER_BYTES=1 << 20, BATCH_CALL_TIMEOUT=1.0
-)
+FIELDS = {"INSTANCE_PATH": "/nonexistent", "MAX_ANSWER_BYTES": 1 << 20}
+SETTINGS = settings.load(environ={}, **FIELDS)
+HASTY = settings.load(environ={}, **FIELDS, BATCH_CALL_TIMEOUT=1.0)  # where no answer comes
 
 
-def client_of(emulator: OpenAIBatches, provider: str = "openai", key: str = KEY):
+def client_of(emulator: OpenAIBatches, provider: str = "openai", key: str = KEY, settings=SETTINGS):
     auth = Auth.API_KEY if provider.startswith("azure") else Auth.BEARER
     query = tuple(emulator.manner.query.items())
     endpoint = Endpoint(
         1, "a", emulator.base_url, key, Defaults("m-1"), provider=provider, auth=auth, query=query
     )
-    client = open_client(endpoint, SETTINGS)
+    client = open_client(endpoint, settings)
     assert client is not None
     return client
 

@@ -21,7 +21,7 @@ from ...emulators import batch_base as base
 from ...emulators import openai_batches as faults
 from ...emulators.openai_batches import KEY, OpenAIBatches
 from ...endpoint import MisbehavingEndpoint
-from .openai_client import SETTINGS, client_of, created, ended, part_of, results
+from .openai_client import HASTY, SETTINGS, client_of, created, ended, part_of, results
 
 
 @pytest.fixture
@@ -73,8 +73,10 @@ def test_a_batch_that_exists_in_spite_of_its_answer_is_found(client, emulator, t
     file_id = client.upload(part)
     emulator.faults.arm(fault)
     emulator.faults.arm(faults.LIST_LATE)
+    hasty = client_of(emulator, settings=HASTY)
     with pytest.raises((TransportFailure, BatchCallFailed)) as failed:
-        client.create(part, file_id)
+        (hasty if fault == base.CREATE_HANGS else client).create(part, file_id)
+    hasty.close()
     if fault == base.CREATE_500_MADE:
         assert failed.value.finding.verdict is Verdict.RETRY
     assert client.find(part, file_id) == []  # the list shows it only after a while
