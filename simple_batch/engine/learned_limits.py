@@ -17,17 +17,10 @@ from .admitted_calls import AdmittedCalls
 from .call_levels import CallLevels
 from .call_window import CallWindow
 from .closed_evidence import ClosedEvidence
-from .estimators import (
-    COSTLY,
-    DOUBLING_S,
-    PLATEAU_CALLS,
-    PLATEAU_MOVED_S,
-    PLATEAU_S,
-    ConcurrencyEstimator,
-    RateEstimator,
-)
+from .estimators import DOUBLING_S, ConcurrencyEstimator, RateEstimator
 from .limit_types import REQUESTS, TOKENS, Learned, Ticket
 from .rate_history import RateHistory, Round
+from .rate_probe import FAR, RateProbe
 from .rate_trial import MOST_BELOW_KNOWN, Before, RateTrial, Verdict
 from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence
 from .refused_share import AT_RATE_CALLS, RefusedShare
@@ -41,13 +34,7 @@ SLOW_PER_S = 10.0
 FEW_CALLS = 20  # do not tell much
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
-MOVED = 0.8  # a rate below this share of the highest one has moved, and may move back …
-LOWERED_BY_CHANCE = 0.98  # … or below this one, where more calls than …
-CHANCE = 0.011  # … this share of them are refused by chance …
-MOVED_S = 300.0  # … for this long
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
-TOO_MANY = 2  # refusals between two probes: the rate is above what was admitted …
-LEAST_OF_PROVEN = 0.95  # … by no more than this: a wait may be part of the time
 HELD_CALLS = 40
 TELLING_CALLS = 30  # at a rate that holds tell how many are refused by chance at most
 SHORTEST_S = 0.1  # calls per second are not measured over less
@@ -56,10 +43,6 @@ DELAYS = 20.0  # a rate doubles no faster than in this many times the delay of d
 LOWERED = 0.4  # a cluster lowers the rate to no less of what was offered; the trial does the rest
 HIGHEST = 0.5  # … and to no more …
 LOWEST = 0.3  # … by no less than this a round
-NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
-MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decisions are delayed
-FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
-BORNE = 0.65  # … but at this share of it, at least
 ABOVE = 1.005  # times the rate that is tried: the limit is higher than that
 AGAIN_CALLS = 1_500  # after a trial, what it taught is in doubt if refusals go on
 NEW_LATENCY = 0.1  # weight of the last answer's latency in the average
@@ -92,11 +75,9 @@ class Limits:
         self._calls = 0  # good answers since the rate was learned, while it held calls back
         self._held_until = 0  # the order of calls until which the width that is held is in doubt
         self._first_at = float("-inf")  # when the first call started
-        self._best = 0.0  # the highest rate of late …
-        self._best_until = float("-inf")  # … and until when it counts
+        self._probe = RateProbe()
         self._cooldown_s = 0.0
         self._last_trial: RateTrial | None = None
-        self._refused_at_proven = 0  # calls, since the rate is measured
 
     def begin_at(self, width: float) -> None:
         """Use that width, if none was learned and slow start has not come so far."""
@@ -115,7 +96,7 @@ class Limits:
         self._history.clear()
         self._trial = self._last_trial = None
         self._held_until = self._calls = 0
-        self._best, self._best_until = 0.0, float("-inf")
+        self._probe.clear()
         self.closed = False
         # calls in flight tell of what was forgotten
         self._cut(now)
@@ -367,21 +348,15 @@ class Limits:
             self.width.hold(self._levels.most_answered)
         elif width is not None and ticket.level > width:
             self.width.hold(max(width, min(ticket.level - 1, self._levels.most_answered)))
-        elif rate.probing and rate.value is not None:
-            measured = self._admitted.measured(ticket.started) or rate.proven
-            far = self._admitted.measured_far(ticket.started)
-            if far is not None and rate.value > FAR * measured:
-                measured = max(measured, far)
-            doubtful = rate.unconfirmed or self._evidence.stray_share > NOISY
-            doubtful |= self.delay_s > 0.0 and rate.value > MUCH_FARTHER * rate.proven
-            if doubtful and rate.value > FAR * measured:
-                measured = max(measured, BORNE * just_now)  # far more was admitted of late
-            least = LEAST_OF_PROVEN
-            if self._refused_at_proven < TOO_MANY or self._chance > CHANCE:
-                least = 1.0
-            self._learn(max(measured, least * rate.proven), now)
-            if self.delay_s:  # with delay, a limit is often found by a probe
-                self._note_best(now)
+        elif rate.probing:
+            shares = self._evidence.stray_share, self._chance
+            delayed = self.delay_s > 0.0
+            shown = self._probe.shown(
+                rate, self._admitted, ticket.started, just_now, *shares, delayed
+            )
+            self._learn(shown, now)
+            if delayed:  # then a limit is often found by a probe
+                self._probe.note_best(rate.proven, now)
             rate.take(1.0)  # the provider has nothing left: wait for one call
         if cluster.refused > 1:
             self._evidence.clear()
@@ -530,7 +505,7 @@ class Limits:
             self.rates[name].reset(known, now)
 
     def _confirm(self, trial: RateTrial, now: float) -> None:
-        self._note_best(now)
+        self._probe.note_best(self.rates[REQUESTS].proven, now)
         held = trial.rounds[-1]
         if held.calls >= TELLING_CALLS:  # chance can't bring many more than were refused now
             most = (held.refused + 1.0) / held.calls
@@ -548,18 +523,13 @@ class Limits:
         self._evidence.clear()
         self._share.restart(trial.ended)
 
-    def _note_best(self, now: float) -> None:
-        proven = self.rates[REQUESTS].proven
-        if proven > self._best or now > self._best_until:
-            self._best, self._best_until = proven, now + MOVED_S
-
     def _refused_at_rate(self, ticket: Ticket, now: float) -> bool:
         """A refusal at a learned rate. Returns whether too large a share is refused at it, so that
         a lower one is tried."""
         rate = self.rates[REQUESTS].value
         if rate is None or self._paced_at < ticket.started - 1.0:
             return False
-        self._refused_at_proven += 1
+        self._probe.refused += 1
         too_many = self._share.refused(ticket.order)
         if too_many is None:
             return False
@@ -587,7 +557,7 @@ class Limits:
 
     def _measure_at(self, ticket: Ticket) -> None:
         self._admitted.measure_from(ticket.started)
-        self._calls = self._refused_at_proven = 0
+        self._calls = self._probe.refused = 0
 
     @property
     def _chance(self) -> float:
@@ -596,12 +566,10 @@ class Limits:
 
     def _plateau(self, now: float) -> float:
         """How many good answers a value is held for."""
-        rate = self.width.value / max(self.latency_s, 0.05)
-        rate = min(rate, self.rates[REQUESTS].value or rate)
-        lower = LOWERED_BY_CHANCE if self._chance > CHANCE else MOVED
-        moved = now < self._best_until and self.rates[REQUESTS].proven < lower * self._best
-        seconds = PLATEAU_MOVED_S if moved else PLATEAU_S
-        return max(PLATEAU_CALLS, rate * min(60.0, max(seconds, COSTLY * self._cooldown_s)))
+        rate = self.rates[REQUESTS]
+        per_s = self.width.value / max(self.latency_s, 0.05)
+        per_s = min(per_s, rate.value or per_s)
+        return self._probe.plateau(per_s, rate.proven, self._chance, self._cooldown_s, now)
 
     def _learn(self, per_s: float, now: float) -> None:
         """Learn calls per second, and the tokens that they take."""
