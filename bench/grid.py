@@ -30,13 +30,13 @@ def grid(rows: int, running: int) -> dict:
     """Times in ms of the results of ``rows`` requests, while ``running`` other requests are sent."""
     with tempfile.TemporaryDirectory() as folder, endpoint() as base_url:
         build_rows(folder, rows)
-        _add_table(folder)
+        add_table(folder)
         with program(folder, base_url, running, RUNNING) as (process, port, _job_id):
             found = _measured(process, f"http://127.0.0.1:{port}/jobs/{LARGE_JOB}/results", rows)
     return {"rows": rows, "running": running, "targets_ms": TARGETS_MS, **found}
 
 
-def _add_table(folder: str) -> None:
+def add_table(folder: str) -> None:
     """Make the job one of a table of two columns."""
     with closing(sqlite3.connect(f"{folder}/simple_batch.db")) as database:
         database.execute(_CELLS)

@@ -174,6 +174,17 @@ def grid(part: dict) -> None:
     print(f"sort keys of two columns built in {part['keys_s']:.0f} s")
 
 
+def scrolling(part: dict) -> None:
+    marks = part["targets"]
+    print(f"\nResults grid of a job of {part['rows']:,} requests in Chromium while another runs")
+    print(f"first rows painted after {part['painted_ms']:.0f} ms (mark: {marks['painted_ms']})")
+    print(
+        f"scrolling through {part['scrolled']:,} rows: {part['frames_per_s']:.1f} frames per second "
+        f"(mark: {marks['frames_per_s']}), {100 * part['late']:.1f} % late; a plain table of the same cells: "
+        f"{part['plain_frames_per_s']:.1f}, {100 * part['plain_late']:.1f} % late"
+    )
+
+
 def files(part: dict) -> None:
     print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
     for name in ("import", "table", "export"):
