@@ -14,7 +14,7 @@ import msgspec
 
 PLATEAU_CALLS = 50  # at least this many calls between two probes for more
 PLATEAU_S = 30.0
-PLATEAU_MOVED_S = 8.0  # where the limit was higher a few minutes ago
+PLATEAU_MOVED_S = 6.0  # where the limit was higher a few minutes ago
 MIN_PLATEAU_CALLS = 20
 GROWTH_CALLS = 60  # after a longer plateau a value grows no slower than after one of these calls
 NEAR = 0.25  # two measured limits closer than this are the same

@@ -348,7 +348,7 @@ class Limits:
             self.width.hold(self._levels.most_answered)
         elif width is not None and ticket.level > width:
             self.width.hold(max(width, min(ticket.level - 1, self._levels.most_answered)))
-        elif rate.probing:
+        if rate.probing:
             shares = self._evidence.stray_share, self._chance
             delayed = self.delay_s > 0.0
             shown = self._probe.shown(

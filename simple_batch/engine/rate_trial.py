@@ -14,7 +14,8 @@ EXPECTED = 9.0  # refusals that chance would bring in a round
 ENOUGH_REFUSED = 4  # … end it before its time
 ROUND_CALLS = (5, 200)
 ROUND_S = 1.5  # … but a round lasts no longer, with …
-SLOW_CALLS = 8  # … these calls at least
+SLOW_CALLS = 8  # … these calls at least …
+LONGEST_S = 12.0  # … and where few are refused this long: nothing more is tried meanwhile
 MOST_BELOW_KNOWN = 0.06  # a larger share below a rate that held until now is no chance
 FEWER = 0.25  # of the refusals that chance would bring: the provider bears the rate
 TOLD = 3.0  # times e: so much likelier does chance make the refusals of all rounds than any limit does …
@@ -66,7 +67,8 @@ class RateTrial:
         self._rounds = list(earlier.rounds) if earlier is not None else []
         self._began_with = len(self._rounds)
         calls = min(max(int(EXPECTED / max(share, 1e-3)), ROUND_CALLS[0]), ROUND_CALLS[1])
-        self._least = min(calls, max(SLOW_CALLS, int(ROUND_S * per_s / max(share, 1e-3))))
+        longest_s = min(ROUND_S / max(share, 1e-3), LONGEST_S)
+        self._least = min(calls, max(SLOW_CALLS, int(longest_s * per_s)))
         self._limit_per_s = per_s
         self.begin_round(number, now)
 

@@ -342,6 +342,20 @@ def test_a_limit_that_halves_and_doubles_is_followed():
     assert refused <= 0.02 * (admitted + refused)
 
 
+@pytest.mark.parametrize("seed", [6, 54, 57])
+def test_what_a_probe_admitted_is_known_also_where_calls_in_flight_may_explain_its_refusal(seed):
+    """A refusal while the rate rises with the limit again; a trial before it ends soon."""
+    bucket = TokenBucket(10, 20)
+    run = Simulation(bucket)
+    run.rng = random.Random(seed)
+    run.run(80)
+    bucket.rate, bucket.capacity = 5, 10
+    run.run(80)
+    bucket.rate, bucket.capacity = 10, 20
+    admitted, _ = run.run(80)
+    assert admitted >= 0.93 * 800
+
+
 def test_a_limit_that_becomes_a_little_lower_after_a_long_time_is_followed():
     provider = TokenBucket(10, 20)
     run = Simulation(provider)
