@@ -1,8 +1,8 @@
 """Serves Simple Batch: python run.py [--host 127.0.0.1] [--port 7861] [--demo]"""
 
-from gevent import monkey
+from simple_batch.core.patching import patch_all
 
-monkey.patch_all()
+patch_all()
 
 import sys
 

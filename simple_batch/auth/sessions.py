@@ -11,6 +11,8 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -25,7 +27,9 @@ from ..core.settings import Settings
 from ..core.ttl_cache import TtlCache
 from . import allowed_hosts, audit_log, local_requests, passwords, tokens, users
 from .credentials import Credentials, credentials_digest, secret_digest, token_in
-from .login_throttle import Throttle
+
+if TYPE_CHECKING:
+    from .login_throttle import Throttle
 
 ADMIN = "admin"  # the name of a caller who logs in with the password of the settings or the link
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # they change nothing
@@ -57,7 +61,7 @@ class Authenticator:
     def __init__(self, settings: Settings, secret_key: str):
         self._settings = settings
         self._hosts = allowed_hosts.Hosts(settings.ALLOWED_HOSTS, settings.PUBLIC_URL)
-        self._throttle = Throttle(secret_key, settings.REDIS_URL)
+        self._secret_key = secret_key
         self._link_hash: bytes | None = None
         self._link_stamp = secrets.token_hex(16)
         self._password_stamp = hmac.new(
@@ -67,6 +71,12 @@ class Authenticator:
         self._credentials: TtlCache[bytes, Credentials] = TtlCache(CREDENTIALS_TTL_S, MAX_CACHED)
         self._callers: TtlCache[Credentials, Actor] = TtlCache(CALLER_TTL_S, MAX_CACHED)
         events.received.connect(self._on_event)
+
+    @cached_property
+    def _throttle(self) -> "Throttle":
+        from .login_throttle import Throttle  # takes 60 ms, which only logins need
+
+        return Throttle(self._secret_key, self._settings.REDIS_URL)
 
     # --- at the start -----------------------------------------------------------------------
 

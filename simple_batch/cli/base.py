@@ -239,7 +239,7 @@ def patched() -> bool:
 def run_patched() -> None:
     """Restart this command in a process patched by gevent. Does not return."""
     # the program simple-batch has patched itself
-    code = "from gevent import monkey; monkey.patch_all(); from flask.cli import main; main()"
+    code = "from simple_batch.core.patching import patch_all; patch_all(); from flask.cli import main; main()"
     arguments = [sys.executable, "-c", code, *sys.argv[1:]]
     if os.name == "nt":
         # to start this very command again

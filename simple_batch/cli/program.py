@@ -70,9 +70,9 @@ class VerbGroup(click.Group):
 
 def _loaded(verb: Verb) -> click.Command:
     if verb.makes_calls:
-        from gevent import monkey
+        from ..core.patching import patch_all
 
-        monkey.patch_all()  # before anything of the package is loaded that a job needs
+        patch_all()  # before anything of the package is loaded that a job needs
     from .adapted import verb_of
 
     module, _, attribute = verb.place.partition(".")

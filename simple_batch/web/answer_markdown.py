@@ -19,6 +19,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from . import formula_rules
+from .text_shape import visible
 
 # longer texts are shown unformatted: some nestings of marks take quadratic time
 MAX_MARKDOWN = 50_000  # characters
@@ -30,12 +31,6 @@ _IMAGE = re.compile(
     r"!\[([^\[\]\n]{0,200})\]\((data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]++)\)"
 )
 _IMAGE_AT = "image-in-text:"
-# a browser shows nothing for control characters: their pictures say that they are there
-_PICTURES = {
-    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"},
-    127: 0x2421,
-    **dict.fromkeys(range(128, 160), 0xFFFD),
-}
 _LANGUAGE = re.compile(r"[\w+#.-]{1,30}")
 _DIRECTED = {  # whose direction follows their text
     f"{name}_open"
@@ -73,11 +68,6 @@ _ATTRIBUTES = {
     "div": {"class", "role", "tabindex", "aria-label"},
     "img": {"src", "alt", "class"},
 }
-
-
-def visible(text: str) -> str:
-    """The text with pictures of its control characters."""
-    return text.translate(_PICTURES)
 
 
 def rendered(text: str) -> Markup:

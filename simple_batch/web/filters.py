@@ -23,7 +23,7 @@ from ..core.call_prices import NANO
 from ..core.command_names import in_words_of_program
 from ..core.content import with_breaks
 from ..services import lifecycle
-from . import answer_markdown, labels, text_shape
+from . import labels, text_shape
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
 
@@ -53,10 +53,10 @@ def register(app: Flask) -> None:
     ):
         app.add_template_filter(plain)
     app.add_template_filter(with_breaks)
-    app.add_template_filter(answer_markdown.rendered, "markdown")
+    app.add_template_filter(markdown)
     app.add_template_filter(commands)
     app.add_template_filter(text_shape.of, "shape")
-    app.add_template_filter(answer_markdown.visible, "visible")
+    app.add_template_filter(text_shape.visible, "visible")
     app.jinja_env.globals["longest_text"] = text_shape.LONGEST
     app.jinja_env.globals["longest_json"] = text_shape.LONGEST_JSON
     app.add_template_filter(row_number)
@@ -79,6 +79,13 @@ def register(app: Flask) -> None:
     app.add_template_global(labels.cooldown, "cooldown_word")
     app.add_template_global(lifecycle.by_workers, "by_workers")
     app.jinja_env.globals["worker_command"] = lifecycle.WORKER_COMMAND
+
+
+def markdown(text: str) -> Markup:
+    """A text of a message or an answer as HTML."""
+    from . import answer_markdown  # takes 40 ms, which only pages with texts need
+
+    return answer_markdown.rendered(text)
 
 
 def number(value) -> str:

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from ..core import identity
-from ..services import lifecycle, metrics, readiness
+from ..services import lifecycle, readiness
 
 blueprint = Blueprint("health", __name__)
 
@@ -41,6 +41,8 @@ def _runner() -> dict:
 @blueprint.get("/metrics")
 def prometheus():
     """For Prometheus, in its text format or OpenMetrics; with what the caller sees."""
+    from ..services import metrics  # takes 20 ms, which only Prometheus needs
+
     clients = len(current_app.extensions["simple_batch_feed"].clients)
     sees = identity.current().sees
     body, kind = metrics.of_server(request.headers.get("Accept", ""), clients, sees)

@@ -13,6 +13,12 @@ _FENCED = re.compile(
     r"\s*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)\n?\1\s*", re.DOTALL | re.IGNORECASE
 )
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])')
+# a browser shows nothing for control characters: their pictures say that they are there
+_PICTURES = {
+    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"},
+    127: 0x2421,
+    **dict.fromkeys(range(128, 160), 0xFFFD),
+}
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -23,6 +29,11 @@ class TextShape(NamedTuple):
     kind: str
     text: str
     length: int
+
+
+def visible(text: str) -> str:
+    """The text with pictures of its control characters."""
+    return text.translate(_PICTURES)
 
 
 def of(text: str) -> TextShape:
