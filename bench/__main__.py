@@ -57,7 +57,7 @@ FULL = {
     "batches": lambda: batches([10_000, 1_000_000], 200_000),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
     "cluster": lambda: cluster(16_000, [1, 2, 4], 1.0),
-    "startup": lambda: startup(9),
+    "startup": lambda: startup(9, installed=True),
 }
 ROWS_BY_NAME = {"faults", "limits"}  # parts whose rows can be chosen
 QUICK = {
@@ -80,7 +80,7 @@ QUICK = {
     "batches": lambda: batches([500, 2_000], 2_000),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),
     "cluster": lambda: cluster(300, [1], 0.1),
-    "startup": lambda: startup(1),
+    "startup": lambda: startup(1, installed=False),
 }
 
 

@@ -278,7 +278,8 @@ _STARTUP_MARKS = {  # CPU seconds; of serve the seconds until it is ready
 def startup(part: dict) -> None:
     rows = part["rows"]
     bare, flask = (rows[name]["cpu_s"] for name in ("python -c pass", "import flask"))
-    print(f"\nStart: medians of {part['rounds']} rounds; the ratios are of CPU")
+    what = "an installation without extras" if part.get("installed") else "the checkout"
+    print(f"\nStart of {what}: medians of {part['rounds']} rounds; the ratios are of CPU")
     print(f"{'':28}{'CPU s':>8}{'seconds':>9}{'over python':>13}{'over import flask':>19}   mark")
     for name, row in rows.items():
         kind, mark = _STARTUP_MARKS.get(name, ("", 0))

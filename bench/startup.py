@@ -16,51 +16,56 @@ from tools.local_servers import free_port
 
 from .processes import ROOT
 
-PROGRAM = [sys.executable, "-m", "simple_batch.cli.program"]
 PASS, FLASK = "python -c pass", "import flask"
 LONGEST_S = 60.0
 
 
-def startup(rounds: int) -> dict:
+def startup(rounds: int, installed: bool) -> dict:
     """Medians of CPU seconds and of seconds until it is done, or ready; in each round every row is
-    measured once, so that what slows the machine slows all of them."""
+    measured once, so that what slows the machine slows all of them. ``installed``: measure the program as users
+    install it, without extras; else the checkout, in whose environment libraries find more to import."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as called:
-        environment = {
-            **os.environ,
-            "SIMPLE_BATCH_HOME": folder,
-            "PYTHONPATH": str(ROOT),
-            "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled"),
-        }
+        environment = {**os.environ, "SIMPLE_BATCH_HOME": folder}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
+        python = sys.executable
+        if installed:
+            python = _install(Path(folder) / "installed")
+        else:
+            environment |= {"PYTHONPATH": str(ROOT)}
+            environment |= {"PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled")}
+        program = [python, "-m", "simple_batch.cli.program"]
         (Path(folder) / "lines.txt").write_text("one\n")
         base_url = f"http://127.0.0.1:{called.getsockname()[1]}/v1"
         add = ["api", "add", "bench", "--base-url", base_url, "--model", "m"]
-        subprocess.run([*PROGRAM, *add], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            [*program, *add], cwd=folder, env=environment, check=True, capture_output=True
+        )
         port = free_port()
         lines = str(Path(folder) / "lines.txt")
         rows: dict[str, tuple[list[str], Callable[[], None] | None]] = {
-            PASS: ([sys.executable, "-c", "pass"], None),
-            FLASK: ([sys.executable, "-c", "import flask"], None),
-            "simple-batch --help": ([*PROGRAM, "--help"], None),
-            "simple-batch ls": ([*PROGRAM, "ls"], None),
+            PASS: ([python, "-c", "pass"], None),
+            FLASK: ([python, "-c", "import flask"], None),
+            "simple-batch --help": ([*program, "--help"], None),
+            "simple-batch ls": ([*program, "ls"], None),
             "run, to its first call": (
-                [*PROGRAM, "run", lines, "--lines", "--no-progress"],
+                [*program, "run", lines, "--lines", "--no-progress"],
                 lambda: _await_call(called),
             ),
             "serve, to its first page": (
-                [*PROGRAM, "serve", "--no-open", "--port", str(port)],
+                [*program, "serve", "--no-open", "--port", str(port)],
                 lambda: _await_page(port),
             ),
         }
         measured: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
         for number in range(rounds + 1):
             for name, (command, ready) in rows.items():
-                figures = _measured(command, environment, ready)
+                figures = _measured(command, folder, environment, ready)
                 _forget(called)
                 if number:  # the first round compiles and fills caches
                     measured[name].append(figures)
     return {
         "rounds": rounds,
+        "installed": installed,
         "rows": {
             name: {
                 "cpu_s": statistics.median(cpu for cpu, _wall in found),
@@ -71,11 +76,24 @@ def startup(rounds: int) -> dict:
     }
 
 
-def _measured(command: list[str], environment: dict, ready: Callable[[], None] | None):
+def _install(folder: Path) -> str:
+    """Install the program without extras into an empty environment; returns its Python."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = str(folder / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, str(ROOT)], check=True)
+    return python
+
+
+def _measured(command: list[str], folder: str, environment: dict, ready: Callable[[], None] | None):
     """(CPU seconds, seconds) of a process to its end, or until ``ready`` returns; then it is killed."""
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     if ready is None:
         _pid, status, used = os.wait4(process.pid, 0)
