@@ -44,7 +44,7 @@ NUMERIC = frozenset(
     {"cost", "latency", "first_token", "tokens_in", "tokens_out", "attempts", "code", "rating"}
 )
 LISTED = ("outcome", "config", "rating", "labels")  # columns whose values are filters of results
-_SHOWN_BEHIND = ("outcome", "cost", "latency")
+_SHOWN_BEHIND = ("cost", "latency", "tokens_in", "tokens_out", "config")
 
 
 class GridView(msgspec.Struct, frozen=True):
@@ -60,8 +60,8 @@ class GridView(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, args: Any, columns: Columns, with_ratings: bool = False) -> "GridView":
-        """From URL parameters (cols, w, wrap, h, per); ``with_ratings`` shows these unless other columns
-        are chosen. Raises InvalidInput naming the parameter."""
+        """From URL parameters (cols, w, wrap, h, per); ``with_ratings`` shows labels and notes unless
+        other columns are chosen. Raises InvalidInput naming the parameter."""
         named = _names(args.getlist("cols"), columns)
         return cls(
             cols=named or default_columns(columns, with_ratings),
@@ -89,12 +89,13 @@ class GridView(msgspec.Struct, frozen=True):
 
 
 def default_columns(columns: Columns, with_ratings: bool = False) -> tuple[str, ...]:
-    """The columns of the table, the answer, the fields of the schema, ratings, and what became of it."""
+    """The columns of the table, the answer, the fields of the schema, what became of it, and its rating
+    (``with_ratings``: also labels and note)."""
     cells = [name for name in columns.by_name if name.startswith(CELL)][:_MOST_CELLS]
     fields = [name for name in columns.by_name if name.startswith(FIELD)][:_MOST_FIELDS]
     scored = [name for name in columns.by_name if name.startswith(SCORED)][:_MOST_FIELDS]
-    rated = RATED if with_ratings else ()
-    return (*(cells or ["prompt"]), "answer", *fields, *scored, *rated, *_SHOWN_BEHIND)
+    rated = RATED if with_ratings else RATED[:1]
+    return (*(cells or ["prompt"]), "answer", *fields, *scored, "outcome", *rated, *_SHOWN_BEHIND)
 
 
 def title(name: str) -> str:

@@ -45,16 +45,26 @@ class _Asked:
         self.view = GridView.parse(args, self.columns, with_ratings)
         self.sort = "index" if self.review.review else args.get("sort") or "index"
 
-    @property
-    def query(self) -> insight.GridQuery:
+    def query(self, after: str = "") -> insight.GridQuery:
+        """What the URL asks for; ``after``: the place in the table, where the URL has none."""
         return insight.GridQuery(
             self.wanted,
             self.conditions,
             self.sort,
             self.view.per,
-            request.args.get("after") or "",
+            request.args.get("after") or after,
             request.args.get("before") or "",
         )
+
+    def _before_opened(self) -> str:
+        """The place in the table before the row in the drawer (``open``), where the first page can't have
+        it; else empty."""
+        placed = self.sort != "index" or request.args.get("after") or request.args.get("before")
+        opened = request.args.get("open", "")
+        if placed or not (opened.isascii() and opened.isdigit() and len(opened) < 19):
+            return ""
+        is_far = self.view.per <= int(opened) < self.job.total
+        return str(int(opened) - 1) if is_far else ""
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -70,7 +80,10 @@ class _Asked:
     def page(self, job_id: int) -> insight.GridPage:
         """The rows: what the filters find in the order of the URL, or those of a review."""
         if self.review.review is None:
-            return insight.grid_page(job_id, self.query, self.view.cols)
+            page = insight.grid_page(job_id, self.query(self._before_opened()), self.view.cols)
+            if page.rows or not self._before_opened():
+                return page
+            return insight.grid_page(job_id, self.query(), self.view.cols)
         indices = insight.review_set(
             job_id, self.review.review, self.wanted, self.conditions, judging.rater()
         )

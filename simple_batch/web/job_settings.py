@@ -93,8 +93,10 @@ def _shown(job: Job) -> list[tuple[str, str]]:
 
 
 def _word(field: Field, value: Any) -> str:
-    if value in (None, ""):
+    if value in (None, "", ()):
         return "–"
+    if isinstance(value, tuple):
+        return ", ".join(value)
     if field.kind is Kind.MOMENT:
         return when(value)
     return number(value) if field.kind is Kind.INTEGER else str(described(field, value))

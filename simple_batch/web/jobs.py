@@ -89,7 +89,7 @@ def index():
         "filtered": bool(whose) or any(wanted[name] for name in ("status", "q", "config", "tag")),
     }
     if wanted["status"] != JobStatus.RUNNING and counts.get(JobStatus.RUNNING):
-        context["running"] = _running_elsewhere({row["id"] for row in page.rows}, whose)
+        context["running"] = _running_now([row["id"] for row in page.rows], whose)
     if not counts and not context["filtered"]:
         context["steps"] = done_steps()
     if request.headers.get("HX-Request"):
@@ -113,15 +113,16 @@ def _whose(given: str) -> Whose | None:
     return Whose(identity.current().user, given) if given else None
 
 
-def _running_elsewhere(shown: set[int], whose: Whose | None) -> list[JobRow]:
-    """The latest running jobs that the table does not show, for the top of the page."""
+def _running_now(shown: list[int], whose: Whose | None) -> list[JobRow]:
+    """The latest running jobs, for the top of the page; none where the table begins with them."""
     found = insight.jobs_page(
         shown=JobStatus.RUNNING,
         per_page=RUNNING_SHOWN,
         viewer=identity.current().sees,
         whose=whose,
     )
-    return [row for row in found.rows if row["id"] not in shown]
+    running = {row["id"] for row in found.rows}
+    return [] if running == set(shown[: len(running)]) else list(found.rows)
 
 
 @blueprint.post("/jobs/bulk")

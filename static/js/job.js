@@ -8,6 +8,9 @@
   const put = (name, text) => { for (const place of document.querySelectorAll(`[data-live="${name}"]`)) place.textContent = text; };
   const reasons = JSON.parse(words.wordReasons);
   let announced = null;
+  const tabs = head.querySelector(".job-tabs");
+  const tab = tabs.querySelector(".active");
+  if (tab) tabs.scrollLeft = tab.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2; // on a phone not all are seen
 
   function show(p) {
     const c = p.counts;

@@ -16,7 +16,7 @@
 
   const plain = (text) => text.normalize("NFKC").toLocaleLowerCase();
   const clean = (text) => text.replace(/\s+/g, " ").trim();
-  const usable = (element) => !element.disabled && !element.closest("[hidden]") && element.type !== "checkbox";
+  const usable = (element) => !element.disabled && !element.closest("[hidden], .columns-form li");
 
   // The text of an action: its own, behind that of its menu, with that of its list in the menu.
   function labelOf(element, part) {

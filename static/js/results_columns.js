@@ -77,6 +77,7 @@ function carryWidths() {
   document.addEventListener("click", (event) => {
     const link = event.target.closest("#content a[href]");
     if (!link || new URL(link.href).pathname !== location.pathname || link.dataset.valuesOf) return;
+    if (link.closest(".views-list")) return; // a view has its own
     const url = new URL(link.href);
     url.searchParams.delete("w");
     for (const text of new URL(location.href).searchParams.getAll("w")) url.searchParams.append("w", text);

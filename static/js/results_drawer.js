@@ -39,6 +39,7 @@ export async function open(index) {
   content.replaceChildren(document.adoptNode(found));
   if (!drawer.open) drawer.showModal();
   show(content);
+  for (const step of ["previous", "next"]) document.getElementById(`drawer-${step}`).disabled = !byIndex(index);
   content.scrollTop = 0;
   content.focus({ preventScroll: true });
   document.dispatchEvent(new CustomEvent("drawershown", { detail: index }));

@@ -6,6 +6,7 @@
   const stop = document.getElementById("stop");
   const said = document.getElementById("said");
   const WAIT_MS = 30; // after the last key
+  const TYPED_MS = 500; // … of a number that chooses other rows
   const ESTIMATE_MS = 600;
   const LOOK_MS = 400; // between two looks at a run
 
@@ -174,7 +175,8 @@
   const changed = ({ target, type }) => {
     modes();
     // other rows may have to be looked for in the whole file: once they are written
-    if (type === "input" && ["count", "random_seed", "rows"].includes(target.name)) return;
+    if (type === "input" && target.name === "rows") return;
+    if (type === "input" && ["count", "random_seed"].includes(target.name)) return later(TYPED_MS);
     if (["name", "tags", "template_name", "template_note", "skip_faulty", "saved", "version", "sheet"].includes(target.name)) return;
     if (target.type === "file") return;
     later(WAIT_MS);

@@ -79,6 +79,19 @@ def test_the_owner_shares_and_the_audit_log_says_so(ottos, log_in):
     )
 
 
+def test_who_may_only_look_reads_the_tags_of_a_job(people, ottos, log_in):
+    vera = log_in("vera")
+
+    def tags() -> str:
+        page = vera.get(f"/jobs/{ottos}/settings").text
+        return re.search(r"<dt>Tags</dt><dd>([^<]*)</dd>", page)[1]
+
+    assert tags() == "–"
+    with connected():
+        Job.update(tags="blue, green").where(Job.id == ottos).execute()
+    assert tags() == "blue, green"
+
+
 def test_a_colleague_is_told_whom_to_ask_and_nobody_else(app, people, ottos, log_in):
     olga, vera = log_in("olga"), log_in("vera")
     message = "This job belongs to otto. Ask for it to be shared."

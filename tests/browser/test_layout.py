@@ -18,8 +18,29 @@ def running(add_config, make_job):
     slow.stop()
 
 
+SPEED = """(governor) => SimpleBatchSpeed.show({
+  status: "running", waiting: null, limits: null, governor: { limited_to: 537, cooldown_s: 3, ...governor },
+  counts: { pending: 5, in_flight: 2 },
+}, (why) => why)"""
+
+
+def test_faster_is_offered_only_while_a_learned_limit_holds(running, page):
+    page.goto(f"/jobs/{running}")
+    expect_status(page, "running")
+    line, faster = page.locator("#speed-line"), page.get_by_role("button", name="Try faster")
+    expect(line).to_contain_text("concurrency of 2.")
+    expect(faster).to_be_hidden()
+    for limited_by, shown in (("learned_requests", True), ("cooldown", False)):
+        # what the feed sends in between is the real limit again
+        page.evaluate(f"window.shows = () => ({SPEED})({{ limited_by: '{limited_by}' }})")
+        seen = page.evaluate(
+            "() => { shows(); return !!document.querySelector('#speed-line form:not([hidden])'); }"
+        )
+        assert seen is shown
+
+
 @both_languages
-def test_no_page_of_a_running_job_scrolls_sideways(running, page):
+def test_no_page_of_a_running_job_scrolls_sideways(running, page, t):
     page.goto(f"/jobs/{running}")
     expect_status(page, "running")
     found = []
@@ -36,3 +57,18 @@ def test_no_page_of_a_running_job_scrolls_sideways(running, page):
         expect(page.locator("#feed")).to_have_attribute("data-state", "live")
         found += [(path, width) for width in WIDTHS if wider_than_the_window(page, width)]
     assert found == []
+
+    # on a phone the first row is seen without scrolling, with the filters behind a switch
+    for path in (f"{job}/results", f"{job}/requests"):
+        for width in (360, 390, 430):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.goto(path)
+            first = page.locator("main tbody tr").first.bounding_box()
+            assert first["y"] < 600, (path, width)
+    switch = page.get_by_role("checkbox", name=t("Filters"))
+    expect(page.locator("#f-status")).to_be_hidden()
+    switch.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#f-status")).to_be_visible()
+    page.goto(f"{job}/requests?status=succeeded")
+    expect(page.locator("#f-status")).to_be_visible()

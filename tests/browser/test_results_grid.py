@@ -110,7 +110,8 @@ def test_the_url_holds_widths_columns_and_the_open_row(demo):
     columns = page.locator("#results th[data-col]").evaluate_all(
         "all => all.map(h => h.dataset.col)"
     )
-    assert columns == ["answer", "outcome", "latency", "cost"]
+    more = ["tokens_in", "tokens_out", "config"]
+    assert columns == ["answer", "outcome", "rating", "latency", "cost", *more]
     wait_for_address(page, "w=answer")
     assert violations(page) == []
 
@@ -180,6 +181,41 @@ def long_job(add_config, endpoint, make_job):
     """A job of 500 requests that waits."""
     add_config(endpoint.base_url)
     return make_job(500, hold=True)
+
+
+def test_a_view_has_the_widths_it_was_saved_with(long_job, page):
+    page.goto(f"/jobs/{long_job}/results?w=answer:300")
+    page.locator("#views-menu > summary").click()
+    page.locator("#view-name").fill("narrow")
+    page.get_by_role("button", name="Save this view").click()
+    page.goto(f"/jobs/{long_job}/results?w=answer:500")
+    page.locator("#views-menu > summary").click()
+    page.get_by_role("link", name="narrow").click()
+    wait_for_address(page, "w=answer%3A300")
+    assert page.locator("th[data-col=answer]").bounding_box()["width"] == pytest.approx(300, abs=1)
+
+
+def test_the_drawer_walks_on_from_a_row_of_a_later_page(long_job, page):
+    title = page.locator("#drawer-title")
+    page.goto(f"/jobs/{long_job}/results?per=25&open=60")
+    expect(title).to_have_text("Request 61")
+    page.keyboard.press("j")
+    expect(title).to_have_text("Request 62")
+    page.keyboard.press("k")
+    page.keyboard.press("ArrowUp")
+    expect(title).to_have_text("Request 60")
+    # where its neighbours are not known it does not offer to walk
+    page.goto(f"/jobs/{long_job}/results?per=25&sort=-latency&open=400")
+    expect(title).to_have_text("Request 401")
+    expect(page.locator("#drawer-next")).to_be_disabled()
+
+
+def test_the_palette_has_no_buttons_without_a_name_there(demo):
+    demo.goto("/jobs/1/results")
+    demo.keyboard.press("Control+k")
+    options = demo.locator("#palette").get_by_role("option")
+    expect(options.filter(has_text="New column from answers")).to_have_count(1)
+    expect(options.filter(has_text="↓")).to_have_count(0)
 
 
 @both_languages

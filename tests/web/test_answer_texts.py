@@ -76,6 +76,13 @@ def test_control_characters_are_seen(html):
     assert html("\x1b[2J\x07\x9b") == '<p dir="auto">␛[2J␇\ufffd</p>\n'
 
 
+def test_the_lines_of_an_answer_stay_lines(html):
+    """Addresses, poems, lists without marks: as a model wrote them."""
+    shown = html("12 Main Street\nSpringfield\n\na second paragraph")
+    assert shown.count("<br") == 1
+    assert shown.count("<p") == 2
+
+
 def test_json_is_told_apart():
     exact = '{"n": 12345678901234567890, "x": 1.10}'
     assert text_shape.of(f" \n{exact} ") == ("json", exact, len(exact) + 3)

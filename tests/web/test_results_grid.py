@@ -100,7 +100,8 @@ def test_the_columns_are_those_of_the_table_the_answer_and_its_fields(client, ta
     page = client.get(f"/jobs/{table}/results").text
     found = re.findall(r'<th scope="col" data-col="([^"]+)"', page)
     expected = ["col.stars", "col.review", "answer", "field.label", "field.score"]
-    assert found == [*expected, "outcome", "cost", "latency"]
+    behind = ["outcome", "rating", "cost", "latency", "tokens_in", "tokens_out", "config"]
+    assert found == [*expected, *behind]
     assert "Späte Lieferung" in page
     assert "7.5" in page
     assert f'href="/jobs/{table}/requests/0">1</a>' in page  # counted from 1
