@@ -71,6 +71,7 @@ class Limits:
         self.window = CallWindow()
         self._opens_at: float | None = None  # as far as another process knows
         self.closed = False  # whether nothing was admitted between the last two refusals
+        self._opens = False  # whether the next answer shows that it was open again
         self._answers = 0  # good ones
         self._calls = 0  # good answers since the rate was learned, while it held calls back
         self._held_until = 0  # the order of calls until which the width that is held is in doubt
@@ -97,7 +98,7 @@ class Limits:
         self._trial = self._last_trial = None
         self._held_until = self._calls = 0
         self._probe.clear()
-        self.closed = False
+        self.closed = self._opens = False
         # calls in flight tell of what was forgotten
         self._cut(now)
 
@@ -196,8 +197,8 @@ class Limits:
             if self.closed:  # it was open for this call, and closed again before the answer came
                 self._opened(ticket, now)
             return
-        if self.closed or self.delay_s:
-            self.closed = False
+        if self.closed or self._opens or self.delay_s:
+            self.closed = self._opens = False
             self._opened(ticket, now)
         self._levels.answered(ticket.level)
         if self._trial is not None:
@@ -255,6 +256,7 @@ class Limits:
             if self._trial is not None:
                 self._trial.skip(self._evidence.number, now)
             return True
+        self._opens = self._opens or self.closed  # it may be: only an answer shows that it was
         self.closed = False
         if self._trial is not None:
             return self._tried(self._trial, ticket, now)

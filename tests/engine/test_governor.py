@@ -287,6 +287,17 @@ def test_three_calls_a_minute(provider, retry_after):
     assert refused <= 6
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_three_calls_a_minute_that_arrive_in_any_order(seed):
+    """Refusals that come before the first answer do not hide that the window was open again."""
+    run = Simulation(TokenBucket(1 / 20, 3), latency=(0.3, 0.4))
+    rng, call = random.Random(seed), run.call
+    run.call = lambda ticket: run.world.later(0.05 * rng.random(), lambda: call(ticket))
+    admitted, refused = run.run(200)
+    assert admitted >= 12
+    assert refused <= 9
+
+
 @pytest.mark.parametrize("retry_after", [False, True])
 def test_one_call_every_five_seconds(retry_after):
     run = Simulation(TokenBucket(1 / 5, 1), latency=(0.3, 0.4), retry_after=retry_after)
