@@ -249,7 +249,8 @@ class Limits:
             self._admitted_at_cut -= 1.0
             return False
         self._levels.refused(ticket.order, ticket.level)
-        if self._is_closed():
+        # after a closed limit few calls are admitted, and their answers come later than refusals
+        if self._is_closed() or (self.few and self.closed):
             self.closed = True
             self.window.closed(now)
             self._cut_at = now + self.delay_s  # still closed: nothing to learn, but to ask later

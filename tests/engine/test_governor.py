@@ -295,7 +295,7 @@ def test_three_calls_a_minute_that_arrive_in_any_order(seed):
     run.call = lambda ticket: run.world.later(0.05 * rng.random(), lambda: call(ticket))
     admitted, refused = run.run(200)
     assert admitted >= 12
-    assert refused <= 9
+    assert refused <= 8
 
 
 @pytest.mark.parametrize("retry_after", [False, True])
