@@ -151,7 +151,9 @@ def _image(tokens: Sequence[Token], at: int, _options: Any, env: Any) -> str:
 
 
 def _made() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(
+        ["table", "strikethrough"]
+    )
     formula_rules.add(parser)
     parser.core.ruler.push("directions", _directions)
     rules = {
