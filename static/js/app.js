@@ -75,10 +75,14 @@ window.SimpleBatchPointer = (() => {
 
 // What was typed or chosen before the scripts were there, or was restored by the browser, counts now.
 addEventListener("load", () => {
-  const first = (list) => Math.max(0, [...list.options].findIndex((option) => option.defaultSelected));
+  const differs = ({ selected, defaultSelected }) => selected !== defaultSelected;
+  const isDefault = ({ defaultSelected }) => defaultSelected;
+  // a list of one choice begins with its first option where none is named
+  const chosen = ({ multiple, options, selectedIndex }) =>
+    multiple || [...options].some(isDefault) ? [...options].some(differs) : selectedIndex > 0;
   const isBox = (field) => ["radio", "checkbox"].includes(field.type);
   const changed = (field) => {
-    if (field.options) return field.selectedIndex !== first(field);
+    if (field.options) return chosen(field);
     return isBox(field) ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
   };
   const fields = new Set();

@@ -12,6 +12,7 @@
   let timer = null;
   let unsaved = false;
   let saving = false;
+  let current = null; // the save that is on its way
   let stopped = false; // the other tab's version waits for a decision, or the page is left by a form
 
   const say = (name, message = "") => {
@@ -53,8 +54,11 @@
     return say("conflict", said.error);
   };
 
-  async function save() {
-    if (!unsaved || saving || stopped) return;
+  function save() {
+    if (unsaved && !saving && !stopped) current = send();
+  }
+
+  async function send() {
     saving = true;
     unsaved = false;
     try {
@@ -67,6 +71,27 @@
     saving = false;
     if (unsaved && part("failed").hidden) later(WAIT_MS);
   }
+
+  // A request that saves the form itself: it does not overlap with a save, which would have an older version.
+  window.SimpleBatchDraft = {
+    async during(request) {
+      clearTimeout(timer);
+      await current;
+      clearTimeout(timer);
+      [saving, unsaved] = [true, false];
+      try {
+        const answer = await request();
+        if (!answer.ok) unsaved = true;
+        return answer;
+      } catch (error) {
+        unsaved = true;
+        throw error;
+      } finally {
+        saving = false;
+        if (unsaved && !stopped) later(WAIT_MS);
+      }
+    },
+  };
 
   // what is not sent yet when the page is left
   const flush = () => {

@@ -72,7 +72,7 @@ def test_an_answer_is_rated_and_unrated_by_forms(client, table):  # noqa: F811
 def test_columns_filters_and_orders(client, points):
     page = client.get(f"/jobs/{points}/results").text
     found = re.findall(r'<th scope="col" data-col="([^"]+)"', page)
-    assert found[5:8] == ["rating", "labels", "note"]
+    assert found[5:9] == ["outcome", "rating", "labels", "note"]
     assert "<div>3.5</div>" in page
     for query, numbers in (
         ("rating=5", [2]),
