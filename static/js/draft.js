@@ -12,7 +12,7 @@
   let timer = null;
   let unsaved = false;
   let saving = false;
-  let current = null; // the save that is on its way
+  let leaving = new AbortController(); // ends a save that a launch would overtake
   let stopped = false; // the other tab's version waits for a decision, or the page is left by a form
 
   const say = (name, message = "") => {
@@ -54,44 +54,20 @@
     return say("conflict", said.error);
   };
 
-  function save() {
-    if (unsaved && !saving && !stopped) current = send();
-  }
-
-  async function send() {
+  async function save() {
+    if (!unsaved || saving || stopped) return;
     saving = true;
     unsaved = false;
     try {
-      await answered(await fetch(status.dataset.save, { method: "POST", headers, body: body() }));
+      await answered(await fetch(status.dataset.save, { method: "POST", headers, body: body(), signal: leaving.signal }));
     } catch {
       unsaved = true;
-      say("failed");
-      later(RETRY_MS);
+      if (!leaving.signal.aborted) say("failed");
+      if (!stopped) later(RETRY_MS);
     }
     saving = false;
     if (unsaved && part("failed").hidden) later(WAIT_MS);
   }
-
-  // A request that saves the form itself: it does not overlap with a save, which would have an older version.
-  window.SimpleBatchDraft = {
-    async during(request) {
-      clearTimeout(timer);
-      await current;
-      clearTimeout(timer);
-      [saving, unsaved] = [true, false];
-      try {
-        const answer = await request();
-        if (!answer.ok) unsaved = true;
-        return answer;
-      } catch (error) {
-        unsaved = true;
-        throw error;
-      } finally {
-        saving = false;
-        if (unsaved && !stopped) later(WAIT_MS);
-      }
-    },
-  };
 
   // what is not sent yet when the page is left
   const flush = () => {
@@ -118,8 +94,9 @@
   document.addEventListener("submit", (event) => {
     if (event.defaultPrevented || event.target.method !== "post") return;
     clearTimeout(timer);
-    if (event.target === form || event.target.action.endsWith("/discard")) stopped = true;
-    else flush();
+    if (event.target !== form && !event.target.action.endsWith("/discard")) return flush();
+    stopped = true;
+    leaving.abort();
   });
   addEventListener("pagehide", flush);
   addEventListener("beforeunload", (event) => {
@@ -129,6 +106,7 @@
     const [entry] = performance.getEntriesByType("navigation");
     if (!persisted && !(entry && entry.type === "back_forward")) return;
     stopped = false;
+    leaving = new AbortController();
     const answer = await fetch(status.dataset.state, { headers: { Accept: "application/json" } }).catch(() => null);
     if (answer && (!answer.ok || (await answer.json()).state !== "draft")) location.reload();
   });

@@ -134,8 +134,7 @@
     say("");
     starting = true;
     try {
-      const send = () => post(form.dataset.run, again ? { again: "1" } : {}, { Accept: "application/json" });
-      const answer = await window.SimpleBatchDraft.during(send);
+      const answer = await post(form.dataset.run, again ? { again: "1" } : {}, { Accept: "application/json" });
       const found = await answer.json();
       if (found.draft_version !== undefined) form.elements.draft_version.value = found.draft_version;
       if (found.message) say(found.message, answer.ok ? "info" : "danger");

@@ -135,27 +135,3 @@ def test_a_run_is_stopped_with_its_button(page, t):
         page.locator("#stop").click()
         expect(page.locator(".try-cell[data-state=unsent]")).to_have_count(5)
         expect(page.locator("#stop")).to_be_hidden()
-
-
-def test_a_run_waits_for_a_save_that_is_on_its_way(page, t):
-    """Both save the form: one of them would have a version that the other has replaced."""
-    with MisbehavingEndpoint(e.ok()) as endpoint:
-        add_config(page, t, endpoint.base_url)
-        page.goto("/jobs/new")
-        page.locator("#pasted").fill(TABLE)
-        page.get_by_role("button", name=t("Continue")).click()
-        page.wait_for_url("**/workbench")
-        held = []
-        page.route(
-            "**/workbench/draft", lambda route: route.continue_() if held else held.append(route)
-        )
-        with page.expect_request("**/workbench/draft"):
-            page.locator("#user").fill("Say: {{question}}")
-        page.locator("#run").click()
-        held[0].continue_()
-        expect(page.locator(".try-cell[data-state=answered]")).to_have_count(5)
-        expect(page.locator("#draft-status [data-when=conflict]")).to_be_hidden()
-        with page.expect_response("**/workbench/draft"):  # and saves go on
-            page.locator("#user").fill("Say it: {{question}}")
-        page.reload()
-        expect(page.locator("#user")).to_have_value("Say it: {{question}}")
