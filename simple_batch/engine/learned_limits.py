@@ -313,7 +313,7 @@ class Limits:
         self.latency_s, self._cooldown_s = learned.latency_s, learned.cooldown_s
         if not learned.few:
             self._answers = FEW_CALLS
-        self.closed = learned.closed
+        self.closed, self._opens = learned.closed, False
         # this process knows too little about earlier calls to learn from them
         self._cut_at, self._trial, self._calls = now, None, 0
         self._history.clear()
