@@ -2,7 +2,7 @@
 
 python -m bench [--quick] [--only TEXT] [PART ...]
     parts: overhead tls streams databases embeddings width finding faults limits caches cluster_limits growth
-           pages grid scrolling files batches batch_api cluster startup
+           pages grid scrolling workbench files batches batch_api cluster startup
 
 With --only (repeatable) the parts faults and limits measure the rows whose names contain the text.
 """
@@ -35,6 +35,7 @@ from .shared_limits import cluster_limits
 from .speed import databases, embeddings, growth, overhead, overhead_tls, streams, width
 from .startup import startup
 from .unknown_limit import finding
+from .workbench import workbench
 
 VERSIONS = ("gevent", "geventhttpclient", "requests", "peewee", "Flask", "aiohttp", "openai")
 FULL = {
@@ -53,6 +54,7 @@ FULL = {
     "pages": lambda: pages(1_000_000, 300_000),
     "grid": lambda: grid(1_000_000, 300_000),
     "scrolling": lambda: scrolling(1_000_000, 300_000, 12.0, 3),
+    "workbench": lambda: workbench(300_000, 60),
     "files": lambda: files([100_000, 1_000_000]),
     "batches": lambda: batches([10_000, 1_000_000], 200_000),
     "batch_api": lambda: batch_api(200_000_000, 1_000, 200_000),
@@ -76,6 +78,7 @@ QUICK = {
     "pages": lambda: pages(2_000, 2_000),
     "grid": lambda: grid(2_000, 4_000),
     "scrolling": lambda: scrolling(2_000, 60_000, 4.0, 1),
+    "workbench": lambda: workbench(20_000, 5),
     "files": lambda: files([2_000]),
     "batches": lambda: batches([500, 2_000], 2_000),
     "batch_api": lambda: batch_api(2_000_000, 30, 500),

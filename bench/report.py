@@ -185,6 +185,15 @@ def scrolling(part: dict) -> None:
     )
 
 
+def workbench(part: dict) -> None:
+    print(f"\nWorkbench on a table of {part['rows']:,} rows in Chromium while another job runs")
+    for sample in part["samples"]:
+        print(
+            f"preview of {sample['rows']:2} rows after the last key: {sample['preview_ms']:.0f} ms (mark: "
+            f"{part['targets']['preview_ms']}), at worst {sample['slowest_ms']:.0f}"
+        )
+
+
 def files(part: dict) -> None:
     print(f"\nIn and out: {part['rows']:,} requests, beside a loop that re-encodes the lines")
     for name in ("import", "table", "export"):
