@@ -11,7 +11,7 @@ from .summary import ConnectionLimit, Progress
 ALL_SENT, WAITING, UNLIMITED = "all_sent", "waiting", "unlimited"
 # a limit for each connection of a job on several; among them limits that were learned
 SEVERAL, SEVERAL_LEARNED = "several", "several_learned"
-_OF_THE_JOB = (LimitedBy.JOB, LimitedBy.PROCESS, LimitedBy.MEMORY)  # of all its connections
+_OF_THE_JOB = (LimitedBy.JOB, LimitedBy.PROCESS)  # of all its connections
 PATTERNS: dict[str, Message] = {
     LimitedBy.GROWING: translatable("Raising the number of calls at a time: %(n)s now.", n="{n}"),
     LimitedBy.LEARNED_CONCURRENCY: translatable(
@@ -57,6 +57,10 @@ def speed_code(progress: Progress) -> str:
         return WAITING
     if governor is None:
         return ""
+    if governor.get("limited_by") == LimitedBy.MEMORY:
+        return LimitedBy.MEMORY
+    if not counts["pending"] + counts["retrying"]:
+        return ALL_SENT if counts["in_flight"] else ""
     if governor.get("limited_by") in _OF_THE_JOB:
         return governor["limited_by"]
     found = [limit["limited_by"] for limit in progress["limits"] or ()]
@@ -65,9 +69,7 @@ def speed_code(progress: Progress) -> str:
         return SEVERAL_LEARNED if learned else SEVERAL
     if governor.get("limited_by") and progress["limits"] is None:
         return governor["limited_by"]
-    if not counts["in_flight"]:
-        return ""
-    return UNLIMITED if counts["pending"] else ALL_SENT
+    return UNLIMITED if counts["in_flight"] else ""
 
 
 def seconds_left(progress: Progress) -> float:

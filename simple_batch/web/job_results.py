@@ -46,19 +46,19 @@ class _Asked:
         self.sort = "index" if self.review.review else args.get("sort") or "index"
 
     def query(self, after: str = "") -> insight.GridQuery:
-        """What the URL asks for; ``after``: the place in the table, where the URL has none."""
+        """What the URL asks for; ``after``: a place in the table in place of the URL's."""
         return insight.GridQuery(
             self.wanted,
             self.conditions,
             self.sort,
             self.view.per,
-            request.args.get("after") or after,
+            after or request.args.get("after") or "",
             request.args.get("before") or "",
         )
 
-    def _before_opened(self) -> str:
-        """The place in the table before the row in the drawer (``open``), where the first page can't have
-        it; else empty."""
+    def before_opened(self) -> str:
+        """The place in the table right before the row in the drawer (``open``), where the URL names no place
+        and the first page can't have that row; else empty."""
         placed = self.sort != "index" or request.args.get("after") or request.args.get("before")
         opened = request.args.get("open", "")
         if placed or not (opened.isascii() and opened.isdigit() and len(opened) < 19):
@@ -80,9 +80,6 @@ class _Asked:
     def page(self, job_id: int) -> insight.GridPage:
         """The rows: what the filters find in the order of the URL, or those of a review."""
         if self.review.review is None:
-            page = insight.grid_page(job_id, self.query(self._before_opened()), self.view.cols)
-            if page.rows or not self._before_opened():
-                return page
             return insight.grid_page(job_id, self.query(), self.view.cols)
         indices = insight.review_set(
             job_id, self.review.review, self.wanted, self.conditions, judging.rater()
@@ -97,9 +94,14 @@ def index(job_id: int):
     """The grid with the filters, order and columns of the URL; with ``fragment`` only the table."""
     job = jobs.get(job_id)
     asked = _Asked(job)
+    is_part = bool(request.args.get("fragment"))
+    place = "" if is_part else asked.before_opened()
+    if place and insight.grid_page(job_id, asked.query(place), asked.view.cols).rows:
+        args = {**asked.args, "open": request.args["open"], "after": place}
+        return redirect(url_for("job_results.index", job_id=job_id, **args))
     page = asked.page(job_id)
     context = _context(job_id, asked, page)
-    if request.args.get("fragment"):
+    if is_part:
         return render_template("job/results_table.html", job=job, **context)
     return render_template(
         "job/results.html",

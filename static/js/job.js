@@ -36,6 +36,7 @@
     put("retries", number(p.retries));
     put("cost", cost(p.cost));
     put("spend", spend(p, done));
+    put("per_hour", perHour(p, done));
     put("cap", p.spend_cap === null ? "" : `· ${words.wordCap.replace("{money}", cost({ amount: p.spend_cap, currency: p.cost.currency }))}`);
     put("governor", governor(p.governor));
     put("parts", parts(p.parts));
@@ -70,9 +71,13 @@
   function spend(p, done) {
     const { amount, currency } = p.cost;
     if (p.status !== "running" || !amount || !done) return "";
-    const text = words.wordOfAbout.replace("{money}", cost({ amount: (amount / done) * p.counts.total, currency }));
-    if (!p.elapsed_s) return text;
-    return `${text} · ${words.wordPerHour.replace("{money}", cost({ amount: (amount / p.elapsed_s) * 3600, currency }))}`;
+    return words.wordOfAbout.replace("{money}", cost({ amount: (amount / done) * p.counts.total, currency }));
+  }
+
+  function perHour(p, done) {
+    const { amount, currency } = p.cost;
+    if (p.status !== "running" || !amount || !done || !p.elapsed_s) return "";
+    return words.wordPerHour.replace("{money}", cost({ amount: (amount / p.elapsed_s) * 3600, currency }));
   }
 
   // a cause, mostly after an HTTP status
@@ -169,6 +174,8 @@
       const line = head.querySelector(":scope > div");
       for (const alert of [...page.querySelectorAll("#job > .alert")].reverse()) line.after(document.adoptNode(alert));
     });
+    const badges = page.querySelectorAll("[data-running]");
+    document.querySelectorAll("[data-running]").forEach((old, at) => { if (badges[at]) old.replaceWith(document.adoptNode(badges[at])); });
     for (const id of ["details", "waiting"]) {
       const [old, now] = [document.getElementById(id), page.getElementById(id)];
       if (old && now) old.replaceWith(document.adoptNode(now));

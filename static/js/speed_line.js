@@ -4,18 +4,19 @@ window.SimpleBatchSpeed = (() => {
   const patterns = JSON.parse(line.dataset.words);
   const { number } = window.SimpleBatchFormat;
 
-  const OF_THE_JOB = ["job_concurrency", "process_concurrency", "memory"]; // of all its connections
+  const OF_THE_JOB = ["job_concurrency", "process_concurrency"]; // of all its connections
 
   function code(p) {
     if (p.status !== "running") return "";
     if (p.waiting) return "waiting";
     if (!p.governor) return "";
+    if (p.governor.limited_by === "memory") return "memory";
+    if (!p.counts.pending && !p.counts.retrying) return p.counts.in_flight ? "all_sent" : "";
     if (OF_THE_JOB.includes(p.governor.limited_by)) return p.governor.limited_by;
     const found = (p.limits || []).map((limit) => limit.limited_by).filter(Boolean);
     if (found.length) return found.some((name) => name.startsWith("learned_")) ? "several_learned" : "several";
     if (p.governor.limited_by && !p.limits) return p.governor.limited_by;
-    if (!p.counts.in_flight) return "";
-    return p.counts.pending ? "unlimited" : "all_sent";
+    return p.counts.in_flight ? "unlimited" : "";
   }
 
   function seconds(p) {

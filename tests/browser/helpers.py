@@ -28,15 +28,15 @@ def add_config(page, t, base_url: str, alias: str = "test") -> None:
     save(page, t)
 
 
-def launch(page, t, path, name: str = "n", **fields: str) -> None:
-    """A job of the lines in a file, by way of the pages; ``fields`` by their ids."""
+def launch(page, t, path, name: str = "n", held: bool = False, **fields: str) -> None:
+    """A job of the lines in a file, by way of the pages; ``fields`` by their ids. It starts, or is ``held``."""
     page.goto("/jobs/new")
     page.locator("#file").set_input_files(path)
     page.get_by_role("button", name=t("Continue")).click()
     page.get_by_label(t("Name"), exact=True).fill(name)
     for field, value in fields.items():
         page.locator(f"#{field}").fill(value)
-    page.locator("#launch").click()
+    page.locator("[name=hold]" if held else "#launch").click()
     page.wait_for_url("**/jobs/*")
 
 

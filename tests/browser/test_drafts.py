@@ -96,3 +96,15 @@ def test_two_tabs_and_an_answer_that_does_not_come(page, t, table):
     other.reload()
     expect(other.locator("#system")).to_have_value("third")
     other.close()
+
+
+def test_a_launch_ends_the_save_on_its_way(page, t, table):
+    """It would reach the server after the launch, and be refused there."""
+    add_config(page, t, "http://127.0.0.1:9/v1")
+    upload(page, t, table)
+    page.route("**/workbench/draft", lambda route: None)  # no answer comes
+    page.route("**/workbench/launch", lambda route: route.fulfill(status=204))  # the page stays
+    with page.expect_request("**/workbench/draft"):
+        page.locator("#system").fill("Be brief.")
+    with page.expect_event("requestfailed", lambda failed: failed.url.endswith("/workbench/draft")):
+        page.get_by_role("button", name=t("Launch, but don't start yet")).click()

@@ -1,5 +1,7 @@
 """No page scrolls sideways at any width, also while a job runs."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -20,7 +22,7 @@ def running(add_config, make_job):
 
 SPEED = """(governor) => SimpleBatchSpeed.show({
   status: "running", waiting: null, limits: null, governor: { limited_to: 537, cooldown_s: 3, ...governor },
-  counts: { pending: 5, in_flight: 2 },
+  counts: { pending: 5, retrying: 0, in_flight: 2 },
 }, (why) => why)"""
 
 
@@ -58,8 +60,12 @@ def test_no_page_of_a_running_job_scrolls_sideways(running, page, t):
         found += [(path, width) for width in WIDTHS if wider_than_the_window(page, width)]
     assert found == []
 
-    # on a phone the first row is seen without scrolling, with the filters behind a switch
-    for path in (f"{job}/results", f"{job}/requests"):
+    # on a phone the first row is seen without scrolling, also of a filtered table: the filters are behind a switch
+    for path in (
+        f"{job}/{tab}{query}"
+        for tab in ("results", "requests")
+        for query in ("", "?status=succeeded")
+    ):
         for width in (360, 390, 430):
             page.set_viewport_size({"width": width, "height": 844})
             page.goto(path)
@@ -70,5 +76,8 @@ def test_no_page_of_a_running_job_scrolls_sideways(running, page, t):
     switch.focus()
     page.keyboard.press("Space")
     expect(page.locator("#f-status")).to_be_visible()
-    page.goto(f"{job}/requests?status=succeeded")
-    expect(page.locator("#f-status")).to_be_visible()
+    expect(page.get_by_role("link", name=t("Clear filters"))).to_be_visible()
+    page.keyboard.press("Space")
+    expect(page.get_by_text(f"{t('Filters')} (1)")).to_be_visible()
+    page.get_by_role("link", name=t("Clear filters")).click()
+    expect(page).to_have_url(re.compile(r"/requests(\?(?!.*status).*)?$"))

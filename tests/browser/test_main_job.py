@@ -4,6 +4,7 @@ export."""
 import json
 import re
 
+from gevent.event import Event
 from playwright.sync_api import expect
 
 from .. import endpoint as e
@@ -17,6 +18,7 @@ from .helpers import (
     launch,
     wait_for_address,
 )
+from .test_access import violations
 
 SCRIPT = [*[e.slow(0.05)] * 30, e.error(400, "this one is bad"), *[e.slow(0.05)] * 10, e.slow(0.02)]
 
@@ -129,3 +131,39 @@ def test_drop_a_file(page):
     )
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
     expect(page.get_by_text("dropped")).to_be_visible()
+
+
+@both_languages
+def test_an_open_page_follows_a_job_that_begins_fails_and_ends(page, t, questions):
+    gates = [Event() for _ in range(4)]
+
+    def behind(gate, answer):
+        def held(connection):
+            gate.wait()
+            connection.sendall(answer)
+
+        return held
+
+    answers = e.error(400), e.ok(), e.ok(), e.ok()
+    with MisbehavingEndpoint(e.ok(), *map(behind, gates, answers)) as endpoint:
+        add_config(page, t, endpoint.base_url)
+        launch(page, t, questions(5), held=True)
+        running = page.locator(".main-links [data-running]")
+        retry = page.get_by_role("button", name=t("Retry failed (%(n)s)", n="1"))
+        succeeded = page.locator(".tile.succeeded .tile-count")
+        expect(running).to_be_hidden()
+        other = page.context.new_page()
+        other.goto(page.url)
+        other.get_by_role("button", name=t("Resume")).click()
+        expect(running).to_have_text(t("%(n)s running", n="1"))
+        expect(retry).to_be_hidden()
+        # a failure counts once another request has succeeded after it
+        for done, gate in enumerate(gates[:3], start=1):
+            gate.set()
+            expect(succeeded).to_have_text(str(done))
+        expect(retry).to_be_visible()
+        gates[3].set()
+        expect_status(page, "completed")
+        expect(running).to_be_hidden()
+        expect(retry).to_be_visible()
+        assert violations(page) == []

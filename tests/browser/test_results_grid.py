@@ -4,7 +4,7 @@ import pytest
 from gevent.event import Event
 from playwright.sync_api import expect
 
-from ..endpoint import MisbehavingEndpoint, ok
+from ..endpoint import MisbehavingEndpoint, error, ok
 from .helpers import add_config as fill_and_save
 from .helpers import both_languages, expect_status, launch, wait_for_address
 from .test_access import violations
@@ -204,6 +204,12 @@ def test_the_drawer_walks_on_from_a_row_of_a_later_page(long_job, page):
     page.keyboard.press("k")
     page.keyboard.press("ArrowUp")
     expect(title).to_have_text("Request 60")
+    # the URL keeps the place in the table: loaded again without the drawer, it shows the same rows
+    page.keyboard.press("Escape")
+    wait_for_address(page, "open=", there=False)
+    page.reload()
+    expect(page.locator("tr[data-index='60']")).to_be_visible()
+    expect(page.locator("tr[data-index='0']")).to_have_count(0)
     # where its neighbours are not known it does not offer to walk
     page.goto(f"/jobs/{long_job}/results?per=25&sort=-latency&open=400")
     expect(title).to_have_text("Request 401")
@@ -258,3 +264,23 @@ def test_new_answers_wait_until_they_are_asked_for(page, t, questions):
         expect(bar).to_be_hidden()
         expect(rows(page).nth(3).get_by_role("checkbox")).to_be_checked()
         expect(rows(page).nth(3)).to_contain_text("fine")
+
+
+@both_languages
+def test_rows_picked_by_keys_are_sent_again(page, t, questions):
+    with MisbehavingEndpoint(*[error(400)] * 4, ok()) as endpoint:
+        fill_and_save(page, t, endpoint.base_url)
+        launch(page, t, questions(6))
+        expect_status(page, "completed")
+        page.goto(page.url.split("?")[0] + "/results?status=failed")
+        rows(page).first.focus()
+        page.keyboard.press("x")
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.locator("#selected-form").get_by_role("button", name=t("Retry"), exact=True).press(
+            "Enter"
+        )
+        expect(page.locator(".tile.succeeded .tile-count")).to_have_text("4")
+        page.goto(f"/jobs/{page.url.split('/jobs/')[1].split('/')[0]}/results?status=failed")
+        expect(rows(page)).to_have_count(2)
+        assert endpoint.calls == 8

@@ -62,7 +62,7 @@ def shown(app, **fields) -> str:
         "waiting": None,
         "governor": None,
         "limits": None,
-        "counts": {"pending": 5, "in_flight": 5},
+        "counts": {"pending": 5, "retrying": 0, "in_flight": 5},
         **fields,
     }
     with app.test_request_context("/?lang=en"):
@@ -86,10 +86,16 @@ def test_every_limit_has_a_sentence_without_an_empty_place(app, limited_by):
 def test_what_is_no_limit(app):
     free = {"limited_by": "", "limited_to": None}
     assert shown(app, governor=free) == "As fast as the API answers."
-    sent = {"pending": 0, "in_flight": 3}
-    assert shown(app, governor=free, counts=sent) == "All remaining requests are in flight."
+    sent = {"pending": 0, "retrying": 0, "in_flight": 3}
+    for code in ("", "concurrency", "learned_requests", "job_concurrency", "growing"):
+        governor = {"limited_by": code, "limited_to": 200}
+        assert shown(app, governor=governor, counts=sent) == "All remaining requests are in flight."
+    again = {**sent, "retrying": 1}
+    assert "200" in shown(
+        app, governor={"limited_by": "concurrency", "limited_to": 200}, counts=again
+    )
     assert shown(app, governor=free, status="paused") == ""
-    assert shown(app, governor=free, counts={"pending": 4, "in_flight": 0}) == ""
+    assert shown(app, governor=free, counts={"pending": 4, "retrying": 0, "in_flight": 0}) == ""
     away = {"since": None, "reason": "", "next_probe_at": None}
     assert shown(app, governor=free, waiting=away).startswith("The API does not answer.")
 
