@@ -174,7 +174,7 @@ class Limits:
         if ticket.order == 1:
             self._first_at = ticket.started
         self.window.started(ticket.started)
-        self._levels.started(ticket.order, ticket.level)
+        self._levels.started(ticket.order, ticket.level, ticket.started)
         self._admitted.started(ticket)
         self.rates[REQUESTS].take(1.0)
         self.rates[TOKENS].take(ticket.tokens)
@@ -263,12 +263,28 @@ class Limits:
             return self._tried(self._trial, ticket, now)
         cluster = self._evidence.refused(ticket.order)
         shown = cluster.evidence >= self._enough(just_now) or ticket.order <= self._held_until
+        if self.paced and self._shows_width(ticket):
+            self._hold_below(ticket, now)
+            return False
         if self._beyond_known(ticket, cluster) or (shown and self.rates[REQUESTS].probing):
             self._step_back(ticket, cluster, just_now, now)
             return False
         if shown:
             return self._reached(cluster, ticket, about, max(just_now, per_s), per_s, now)
         return self._refused_at_rate(ticket, now)
+
+    def _shows_width(self, ticket: Ticket) -> bool:
+        """Whether a width that is known, rather than the rate, explains the refusal: no fewer calls were in flight,
+        and more than at any of many answers."""
+        is_full = ticket.level >= (self.width.proven or math.inf)
+        return is_full and self._levels.is_above_answered(ticket.level)
+
+    def _hold_below(self, ticket: Ticket, now: float) -> None:
+        """Hold the width below that of a refused call; the rate stays."""
+        most = self._levels.most_admitted(_settled_before(ticket, now))
+        self.width.hold(min(ticket.level - 1, most))
+        self._evidence.single()
+        self._levels.cut()
 
     def _is_closed(self) -> bool:
         """Whether nothing is admitted any more."""
@@ -350,7 +366,8 @@ class Limits:
         if width is None and self._levels.is_above_answered(ticket.level):
             self.width.hold(self._levels.most_answered)
         elif width is not None and ticket.level > width:
-            self.width.hold(max(width, min(ticket.level - 1, self._levels.most_answered)))
+            most = self._levels.most_admitted(_settled_before(ticket, now))
+            self.width.hold(max(width, min(ticket.level - 1, most)))
         if rate.probing:
             shares = self._evidence.stray_share, self._chance
             delayed = self.delay_s > 0.0
@@ -384,7 +401,12 @@ class Limits:
         """A cluster of refusals. Returns whether all calls have to wait."""
         width = None
         if about is None and ticket.order > self._held_until:
-            width = self._levels.width_shown(ticket.order - cluster.calls, ticket.order)
+            width = self._levels.width_shown(
+                ticket.order - cluster.calls, ticket.order, _settled_before(ticket, now)
+            )
+        elif about is None and ticket.level >= (self.width.proven or math.inf):
+            first = self._held_until - HELD_CALLS + 1
+            width = self._levels.width_since(first, ticket.order)
         before = self.width.known, {name: rate.known for name, rate in self.rates.items()}
         self._held_until = 0
         if width is not None:
@@ -578,3 +600,8 @@ class Limits:
         """Learn calls per second, and the tokens that they take."""
         self.rates[REQUESTS].learn(per_s, now)
         self.rates[TOKENS].learn(per_s * max(1.0, self._admitted.tokens_each), now)
+
+
+def _settled_before(ticket: Ticket, now: float) -> float:
+    """A call that started before this time would have been refused by now, by the time that this refusal took."""
+    return now - 2.0 * (now - ticket.started)

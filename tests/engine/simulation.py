@@ -119,7 +119,8 @@ class Unlimited:
 class Simulation:
     """``latency`` bounds the seconds of an answer; ``tokens(rng)`` is what a call uses; with
     ``retry_after`` refusals say how long to wait. ``stray`` is the share of calls that are refused
-    by chance, ``stray_wait_s`` what these are asked to wait."""
+    by chance, ``stray_wait_s`` what these are asked to wait. A call takes up to ``way_s`` to arrive, mostly much
+    less, and so does what comes back."""
 
     def __init__(
         self,
@@ -129,6 +130,7 @@ class Simulation:
         retry_after=False,
         stray=0.0,
         stray_wait_s=None,
+        way_s=0.0,
         **ceilings,
     ):
         self.world = World()
@@ -136,6 +138,7 @@ class Simulation:
         self.latency, self.tokens, self.retry_after = latency, tokens, retry_after
         self.rng = random.Random(1)
         self.stray, self.stray_wait_s = stray, stray_wait_s
+        self.way_s, self._ways = way_s, random.Random(2)
         self.admitted = self.refused = self.strays = 0
         self.governor = _EndlessDemandGovernor(self, **ceilings)
 
@@ -147,6 +150,15 @@ class Simulation:
         return self.admitted - admitted, self.refused - refused
 
     def call(self, ticket):
+        if self.way_s:
+            self.world.later(self._way_s(), lambda: self._arrived(ticket))
+        else:
+            self._arrived(ticket)
+
+    def _way_s(self):
+        return self.way_s * self._ways.random() ** 4
+
+    def _arrived(self, ticket):
         tokens = self.tokens(self.rng)
         if self.rng.random() < self.stray:
             self.strays += 1
@@ -170,6 +182,7 @@ class Simulation:
         self._end(seconds, ticket, Classification(None, None, 200, usage=usage))
 
     def _end(self, seconds, ticket, finding):
+        seconds += self._way_s()
         self.world.later(
             seconds, lambda: self.governor.settle(ticket, finding, round(seconds * 1000))
         )

@@ -180,6 +180,13 @@ def test_a_refusal_in_slow_start_makes_later_calls_wait_for_what_it_means():
     assert refused <= 6.5
 
 
+def test_a_limit_of_calls_at_a_time_is_used_where_calls_overtake_each_other():
+    """Some that start later arrive earlier, and are admitted in place of others."""
+    admitted, refused, _ = sums(lambda: Simulation(Concurrency(20), way_s=0.01), range(20))
+    assert admitted >= 0.965 * 20 / 0.5 * SPAN_S
+    assert refused <= 0.01 * (admitted + refused)
+
+
 def test_a_short_job_is_refused_one_call_in_fifty():
     """900 requests at 600 a minute."""
     admitted, refused, _ = sums(lambda: Simulation(TokenBucket(10, 20)), seconds=90)
