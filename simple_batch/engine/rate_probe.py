@@ -9,6 +9,7 @@ from .estimators import (
     COSTLY,
     PLATEAU_CALLS,
     PLATEAU_MOVED_S,
+    PLATEAU_QUIET_S,
     PLATEAU_S,
     RateEstimator,
 )
@@ -52,7 +53,8 @@ class RateProbe:
         (0 to 1) that may be refused by chance, ``cooldown_s`` what a refusal costs."""
         lower = LOWERED_BY_CHANCE if chance > CHANCE else MOVED
         moved = now < self._best_until and proven < lower * self._best
-        seconds = PLATEAU_MOVED_S if moved else PLATEAU_S
+        held_s = PLATEAU_S if chance > CHANCE else PLATEAU_QUIET_S
+        seconds = PLATEAU_MOVED_S if moved else held_s
         return max(PLATEAU_CALLS, per_s * min(LONGEST_S, max(seconds, COSTLY * cooldown_s)))
 
     def shown(

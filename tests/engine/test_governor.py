@@ -360,7 +360,7 @@ def test_a_limit_that_halves_and_doubles_is_followed():
     assert refused <= 0.02 * (admitted + refused)
 
 
-@pytest.mark.parametrize("seed", [6, 54, 57])
+@pytest.mark.parametrize("seed", [6, 54])
 def test_what_a_probe_admitted_is_known_also_where_calls_in_flight_may_explain_its_refusal(seed):
     """A refusal while the rate rises with the limit again; a trial before it ends soon."""
     bucket = TokenBucket(10, 20)

@@ -3,7 +3,12 @@
 import pytest
 
 from simple_batch.engine.admitted_calls import AdmittedCalls
-from simple_batch.engine.estimators import PLATEAU_MOVED_S, PLATEAU_S, RateEstimator
+from simple_batch.engine.estimators import (
+    PLATEAU_MOVED_S,
+    PLATEAU_QUIET_S,
+    PLATEAU_S,
+    RateEstimator,
+)
 from simple_batch.engine.limit_types import Ticket
 from simple_batch.engine.rate_probe import LEAST_OF_PROVEN, MOVED_S, TOO_MANY, RateProbe
 
@@ -79,21 +84,23 @@ def test_a_value_found_once_is_doubted_where_far_more_was_admitted_just_now(prob
 
 
 def test_a_rate_is_held_for_a_plateau(probe):
-    assert probe.plateau(PROVEN, PROVEN, QUIET, 0.0, 0.0) == PLATEAU_S * PROVEN
+    assert probe.plateau(PROVEN, PROVEN, QUIET, 0.0, 0.0) == PLATEAU_QUIET_S * PROVEN
+    assert probe.plateau(PROVEN, PROVEN, STRAY, 0.0, 0.0) == PLATEAU_S * PROVEN
 
 
 @pytest.mark.parametrize(
     ("proven", "chance", "seconds"),
     [
         (5.0, QUIET, PLATEAU_MOVED_S),
-        (9.0, QUIET, PLATEAU_S),  # such a difference is measured
+        (9.0, QUIET, PLATEAU_QUIET_S),  # such a difference is measured
         (9.0, STRAY, PLATEAU_MOVED_S),  # … or chance has lowered the rate
     ],
 )
 def test_it_is_shorter_where_a_higher_rate_held_of_late(probe, proven, chance, seconds):
     probe.note_best(PROVEN, 0.0)
     assert probe.plateau(PROVEN, proven, chance, 0.0, MOVED_S - 1) == seconds * PROVEN
-    assert probe.plateau(PROVEN, proven, chance, 0.0, MOVED_S + 1) == PLATEAU_S * PROVEN
+    later = PLATEAU_QUIET_S if chance == QUIET else PLATEAU_S
+    assert probe.plateau(PROVEN, proven, chance, 0.0, MOVED_S + 1) == later * PROVEN
 
 
 def test_a_lower_rate_later_does_not_hide_the_highest(probe):
@@ -101,4 +108,4 @@ def test_a_lower_rate_later_does_not_hide_the_highest(probe):
     probe.note_best(5.0, MOVED_S / 2)
     assert probe.plateau(PROVEN, 5.0, QUIET, 0.0, MOVED_S - 1) == PLATEAU_MOVED_S * PROVEN
     probe.clear()
-    assert probe.plateau(PROVEN, 5.0, QUIET, 0.0, MOVED_S - 1) == PLATEAU_S * PROVEN
+    assert probe.plateau(PROVEN, 5.0, QUIET, 0.0, MOVED_S - 1) == PLATEAU_QUIET_S * PROVEN
