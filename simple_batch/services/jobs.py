@@ -227,12 +227,12 @@ def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
     return fields, job.upload if kept else None
 
 
-def service_kept(job_id: int) -> JobOptions | None:
-    """What a new job from requests of this one begins with: its connection and service; None where these are
-    sent by calls, as those of any new job."""
+def begun_from(job_id: int) -> JobOptions:
+    """What a new job from requests of this one begins with: its connection, and its service where that is not
+    calls."""
     job = get(job_id)
     if Service(job.service) is Service.NOW:
-        return None
+        return JobOptions(config=job.config_id)
     return JobOptions(
         config=job.config_id,
         name=job.name,

@@ -90,7 +90,7 @@ def new_job_of(job_id: int):
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
-    drafts.begin(upload.id, WORKBENCH, jobs.service_kept(job_id))
+    drafts.begin(upload.id, WORKBENCH, jobs.begun_from(job_id))
     return redirect(url_for("workbench.screen", upload_id=upload.id), 303)
 
 

@@ -8,12 +8,14 @@ import re
 import time
 from http import HTTPStatus
 from http.client import HTTPException
+from urllib.parse import urlsplit
 
 import gevent
 from gevent import monkey
 from gevent.pywsgi import WSGIHandler
 from werkzeug.exceptions import RequestTimeout
 
+from ..core import address_policy
 from ..core.settings import Settings
 
 _CHUNK_BYTES = 16_384
@@ -21,6 +23,7 @@ _MAX_HEADER_BYTES = 65_536
 _STATIC = "/static/"
 _RAW = re.compile("[^\x00-\x7f]")  # of bytes as WSGI has them, one character each
 
+OPENER = "Cross-Origin-Opener-Policy"
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -30,7 +33,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
+    OPENER: "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), "
     "payment=(), usb=()",
@@ -59,6 +62,8 @@ class Middleware:
             pace = Pace(self._idle_s, self._rate)
             body = environ["wsgi.input"] = _PacedBody(environ["wsgi.input"], pace)
         wanted = list(self._headers.items())
+        if not _is_trustworthy(environ):  # browsers ignore it there, and say so in their console
+            wanted = [item for item in wanted if item[0] != OPENER]
         if not environ.get("PATH_INFO", "").startswith(_STATIC):
             wanted.append(_CACHING)
 
@@ -133,6 +138,17 @@ class _PacedBody:
         except RequestTimeout:
             self.late = True
             raise
+
+
+def _is_trustworthy(environ) -> bool:
+    """Whether a browser takes the origin for one (https://www.w3.org/TR/secure-contexts/): HTTPS, also at a proxy,
+    or this machine."""
+    schemes = environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO")
+    try:
+        host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
+        return "https" in schemes or address_policy.is_loopback(host)
+    except ValueError:
+        return False
 
 
 def _has_body(environ) -> bool:

@@ -16,7 +16,7 @@ _MODES = {
     "random": _("Random rows"),
     "picked": _("Rows by number"),
     "empty": _("Rows with empty cells"),
-    "failed": _("Failed rows of the job"),
+    "failed": _("Failed and badly rated rows first"),
 }
 
 

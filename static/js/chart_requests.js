@@ -7,7 +7,7 @@
   const title = document.getElementById("bucket-title");
   const drawer = document.getElementById("bucket-drawer");
   const below = part.parentElement; // where the requests of a window are
-  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23" });
   let chosen = null; // what the table shows: {kind: "bucket" | "bin", n}
   let which = "";
 

@@ -4,6 +4,8 @@ window.SimpleBatchShortcuts = (() => {
   const MAC = /Mac|iPhone|iPad/.test(navigator.userAgentData ? navigator.userAgentData.platform : navigator.platform);
   const PLAIN = ["checkbox", "radio", "button", "submit", "reset", "file", "range", "color", "image"]; // inputs without text
 
+  const IN_ROWS = ["next", "previous", "open", "select"]; // what keys do in a dialog with a table
+
   // whether a key typed there is text, or a field's own
   const isText = (target) => {
     const field = target.closest("input, textarea, select, [contenteditable]");
@@ -44,7 +46,8 @@ window.SimpleBatchShortcuts = (() => {
 
   let before = null; // "g" waits for its second key
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+    const dialog = document.querySelector("dialog[open]");
+    if (event.defaultPrevented || event.isComposing || (dialog && !dialog.matches("[data-rows]"))) return;
     if (event.altKey || isText(event.target)) return;
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey) {
@@ -56,6 +59,7 @@ window.SimpleBatchShortcuts = (() => {
     before = key === "g" ? "g" : null;
     if (key === "Enter" && target.closest("a, button, input, summary")) return;
     const command = first === "g" ? keyed(`g ${key}`) : of(key);
+    if (dialog && command && !IN_ROWS.includes(command.act)) return;
     if (command && run(command, key) !== false) event.preventDefault();
   });
   return { commands, acts, extend, run, isMac: MAC };

@@ -4,7 +4,8 @@
   const { extend } = window.SimpleBatchShortcuts;
   const own = () => document.querySelector("#results, #walk"); // the results grid and a request have their own keys
   const current = () => document.activeElement && document.activeElement.closest(ROWS);
-  const rows = () => [...document.querySelectorAll(ROWS)].filter((row) => row.checkVisibility());
+  const shown = () => document.querySelector("dialog[open]") || document;
+  const rows = () => [...shown().querySelectorAll(ROWS)].filter((row) => row.checkVisibility());
 
   function move(step) {
     if (own()) return false;

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from simple_batch.services import demo_endpoint
 
 from .helpers import both_languages, expect_status
-from .test_access import WIDTHS, wider_than_the_window
+from .test_access import WIDTHS, violations, wider_than_the_window
 
 
 @pytest.fixture
@@ -39,6 +39,16 @@ def test_faster_is_offered_only_while_a_learned_limit_holds(running, page):
             "() => { shows(); return !!document.querySelector('#speed-line form:not([hidden])'); }"
         )
         assert seen is shown
+
+
+def test_two_jobs_that_run_are_links_large_enough_to_press(running, make_job, page):
+    make_job(900, name="another job that runs")
+    make_job(
+        1, name="one that waits for its start", hold=True
+    )  # the list does not begin with running ones
+    page.goto("/jobs")
+    expect(page.locator("#running-now .running-row")).to_have_count(2)
+    assert violations(page) == []
 
 
 @both_languages

@@ -64,6 +64,16 @@ def test_a_bucket_of_a_chart_opens_a_drawer(demo, t):
     title = page.locator("#bucket-title").inner_text()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#bucket-title")).not_to_have_text(title)
+    # its rows have the keys of every table; those that lead elsewhere wait
+    page.keyboard.press("?")
+    expect(page.locator("#shortcuts")).to_be_hidden()
+    page.keyboard.press("j")
+    row = drawer.locator("tbody tr").first
+    expect(row).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/requests/*")
+    page.go_back()
+    expect(drawer).to_be_visible()
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
     wait_for_address(page, "#bin=", there=False)

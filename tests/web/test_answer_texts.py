@@ -133,3 +133,10 @@ def test_what_is_too_long_for_a_page_is_there_whole(client, ran):
     assert "messages" in client.get(f"{at}/request.json").json
     for missing in (f"/jobs/{job_id}/requests/9/answer.txt", f"{at}/other.txt"):
         assert client.get(missing).status_code == 404
+
+
+def test_an_answer_without_text_says_so_in_the_results(ran, client):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    job_id = ran(e.says("", message={"role": "assistant", "content": "", "images": [picture]}))
+    page = client.get(f"/jobs/{job_id}/results").text
+    assert "No text. Open the row to see the answer." in page

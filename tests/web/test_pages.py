@@ -482,3 +482,21 @@ def test_an_unknown_price_is_unknown_in_the_estimate_too(client):
     page = client.get(staged(client, asked(1))).text
     assert "unknown: this connection has no prices" in page
     assert offered(page) == ("1", "1")
+
+
+@pytest.mark.parametrize(
+    ("origin", "forwarded", "sent"),
+    [
+        ("http://localhost:7861", "", True),
+        ("http://127.0.0.1:7861", "", True),
+        ("https://batch.example.com", "", True),
+        ("http://batch.example.com", "https", True),
+        ("http://batch.example.com", "", False),
+        ("http://192.0.2.2:7861", "", False),
+    ],
+)
+def test_the_opener_policy_is_sent_where_browsers_heed_it(client, origin, forwarded, sent):
+    headers = {"X-Forwarded-Proto": forwarded} if forwarded else {}
+    answer = client.get("/login", base_url=origin, headers=headers)
+    assert ("Cross-Origin-Opener-Policy" in answer.headers) is sent
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"

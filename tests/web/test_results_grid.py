@@ -380,7 +380,8 @@ def test_a_position_of_another_order_begins_at_the_front_or_in_the_file(client, 
     assert shown(client, table, "sort=latency&after=WzAsMCwwLjAsIngiLDFd") == [1, 2, 3, 4, 5, 6]
 
 
-def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, table):
+def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, table, add_config):
+    add_config("http://127.0.0.1:9/v1", alias="a first one")
     page = client.get(f"/jobs/{table}/results?col.stars>=5&status=succeeded").text
     url = re.search(r'href="([^"]+format=csv[^"]*stars[^"]*)"', page)[1].replace("&amp;", "&")
     rows = list(csv.DictReader(io.StringIO(client.get(url).text.lstrip("\ufeff"))))
@@ -388,7 +389,11 @@ def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, 
     selected = client.get(f"/jobs/{table}/export?format=jsonl&rows=1-2,5").text.splitlines()
     assert [json.loads(line)["index"] for line in selected] == [1, 2, 5]
     answer = post(client, f"/jobs/{table}/again", **{"field.label": "bad"})
-    assert "2 requests" in client.get(answer.headers["Location"]).text
+    began = client.get(answer.headers["Location"]).text
+    assert "2 requests" in began
+    with connected():
+        config = Job.get_by_id(table).config_id
+    assert re.search(rf'<option selected value="{config}">', began)  # the connection of the job
     answer = post(client, f"/jobs/{table}/retry", **{"col.stars": "1"})
     assert "None of these requests failed" in client.get(answer.headers["Location"]).text
     post(client, f"/jobs/{table}/retry", **{"col.stars>": "7"})
