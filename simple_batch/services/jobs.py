@@ -228,11 +228,8 @@ def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
 
 
 def begun_from(job_id: int) -> JobOptions:
-    """What a new job from requests of this one begins with: its connection, and its service where that is not
-    calls."""
+    """What a new job from requests of this one begins with: its connection, name, retries and service."""
     job = get(job_id)
-    if Service(job.service) is Service.NOW:
-        return JobOptions(config=job.config_id)
     return JobOptions(
         config=job.config_id,
         name=job.name,
