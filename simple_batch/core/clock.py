@@ -3,9 +3,8 @@
 import time
 from datetime import UTC, datetime
 
-TURN_S = (
-    0.005  # a greenlet holds the others up this long at most, where it offers to yield often enough
-)
+# a greenlet holds the others up this long at most, where it offers to yield often enough
+TURN_S = 0.005
 _last_turn = 0.0
 
 

@@ -14,9 +14,7 @@ import msgspec
 
 PLATEAU_CALLS = 50  # at least this many calls between two probes for more
 PLATEAU_S = 30.0
-PLATEAU_QUIET_S = (
-    45.0  # where hardly a call is refused by chance, so that the value is surely right
-)
+PLATEAU_QUIET_S = 45.0  # where hardly a call is refused by chance: the value is right
 PLATEAU_MOVED_S = 6.0  # where the limit was higher a few minutes ago
 MIN_PLATEAU_CALLS = 20
 GROWTH_CALLS = 60  # after a longer plateau a value grows no slower than after one of these calls
