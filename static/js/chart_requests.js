@@ -58,8 +58,9 @@
     place.hash = `${kind}=${kind === "bucket" ? item.t : n}${which ? "&" + which : ""}`;
     history.replaceState(null, "", place);
     if (part.parentElement !== drawer) drawer.append(part);
+    if (!(await list(url))) return;
     title.textContent = kind === "bucket" ? clock.format(item.t * 1000) : `${item.from_ms}–${item.to_ms} ms`;
-    if ((await list(url)) && !drawer.open) drawer.showModal();
+    if (!drawer.open) drawer.showModal();
   }
   let asked = 0;
   // puts the requests into the part; true if they are still wanted then
