@@ -263,7 +263,7 @@ class Limits:
             return self._tried(self._trial, ticket, now)
         cluster = self._evidence.refused(ticket.order)
         shown = cluster.evidence >= self._enough(just_now) or ticket.order <= self._held_until
-        if self.paced and self._shows_width(ticket):
+        if about is None and self.paced and self._shows_width(ticket):
             self._hold_below(ticket, now)
             return False
         if self._beyond_known(ticket, cluster) or (shown and self.rates[REQUESTS].probing):

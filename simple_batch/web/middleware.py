@@ -15,6 +15,7 @@ from gevent import monkey
 from gevent.pywsgi import WSGIHandler
 from werkzeug.exceptions import RequestTimeout
 
+from ..auth.local_requests import proxy_headers
 from ..core import address_policy
 from ..core.settings import Settings
 
@@ -141,14 +142,16 @@ class _PacedBody:
 
 
 def _is_trustworthy(environ) -> bool:
-    """Whether a browser takes the origin for one (https://www.w3.org/TR/secure-contexts/): HTTPS, also at a proxy,
-    or this machine."""
-    schemes = environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO")
+    """Whether a browser takes the origin for one (https://www.w3.org/TR/secure-contexts/): HTTPS, or this machine.
+    A proxy that does not name the scheme may speak HTTPS."""
+    named = environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower()
+    if "https" in (named, environ.get("wsgi.url_scheme")):
+        return True
     try:
         host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
-        return "https" in schemes or address_policy.is_loopback(host)
     except ValueError:
         return True  # no browser sends such a host
+    return address_policy.is_loopback(host) or (not named and any(proxy_headers(environ)))
 
 
 def _has_body(environ) -> bool:

@@ -43,9 +43,7 @@ def test_faster_is_offered_only_while_a_learned_limit_holds(running, page):
 
 def test_two_jobs_that_run_are_links_large_enough_to_press(running, make_job, page):
     make_job(900, name="another job that runs")
-    make_job(
-        1, name="one that waits for its start", hold=True
-    )  # the list does not begin with running ones
+    make_job(1, name="one that is held", hold=True)  # so that the list begins with another
     page.goto("/jobs")
     expect(page.locator("#running-now .running-row")).to_have_count(2)
     assert violations(page) == []

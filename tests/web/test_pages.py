@@ -485,18 +485,22 @@ def test_an_unknown_price_is_unknown_in_the_estimate_too(client):
 
 
 @pytest.mark.parametrize(
-    ("origin", "forwarded", "sent"),
+    ("origin", "headers", "sent"),
     [
-        ("http://localhost:7861", "", True),
-        ("http://127.0.0.1:7861", "", True),
-        ("https://batch.example.com", "", True),
-        ("http://batch.example.com", "https", True),
-        ("http://batch.example.com", "", False),
-        ("http://192.0.2.2:7861", "", False),
+        ("http://localhost:7861", {}, True),
+        ("http://127.0.0.1:7861", {}, True),
+        ("http://[::1]:7861", {}, True),
+        ("https://batch.example.com", {}, True),
+        ("http://batch.example.com", {"X-Forwarded-Proto": "https"}, True),
+        ("http://batch.example.com", {"X-Forwarded-Proto": "HTTPS, http"}, True),
+        ("http://batch.example.com", {"Forwarded": "for=192.0.2.1;proto=https"}, True),
+        ("http://batch.example.com", {"X-Real-IP": "192.0.2.1"}, True),  # it may be HTTPS there
+        ("http://batch.example.com", {"X-Forwarded-Proto": "http"}, False),
+        ("http://batch.example.com", {}, False),
+        ("http://192.0.2.2:7861", {}, False),
     ],
 )
-def test_the_opener_policy_is_sent_where_browsers_heed_it(client, origin, forwarded, sent):
-    headers = {"X-Forwarded-Proto": forwarded} if forwarded else {}
+def test_the_opener_policy_is_sent_where_browsers_heed_it(client, origin, headers, sent):
     answer = client.get("/login", base_url=origin, headers=headers)
     assert ("Cross-Origin-Opener-Policy" in answer.headers) is sent
     assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
