@@ -74,7 +74,9 @@ def _refusal(right: Right | None, needed: Right, owner: str | None) -> Message:
     if right is None and owner is None:
         return translatable("This job is private. Ask an admin to share it.")
     if right is None:
-        return translatable("This job belongs to %(owner)s. Ask for it to be shared.", owner=owner)
+        return translatable(
+            "This job belongs to %(owner)s. Ask %(owner)s to share it.", owner=owner
+        )
     if needed is Right.OWN:
         return translatable("Only its owner and admins can delete, reset or share this job.")
     return translatable("You can view this job, but you can't change it.")

@@ -7,7 +7,6 @@ that were skipped as invalid, and the edits of single requests of a table.
 A large job takes longer than a page may wait, so the data is prepared in the background, once for each user.
 """
 
-import csv
 import io
 import logging
 import time
@@ -20,7 +19,6 @@ from ..core import identity
 from ..core.domain import IMAGE, JobStatus
 from ..core.errors import Conflict, SimpleBatchError
 from ..core.messages import Message, translatable
-from ..export.columns import Table
 from ..export.json_lines import as_batch_requests
 from ..export.rows import Row, rows
 from ..intake import Reading
@@ -28,7 +26,7 @@ from ..store import requests as request_rows
 from ..store.database import connected
 from ..store.models import Job, Upload
 from ..store.request_filter import RequestFilter
-from . import images, jobs, uploads
+from . import images, jobs, table_rows, uploads
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +103,11 @@ def _prepare(made: Preparation, job: Job, caller: identity.Actor) -> None:
 
 
 def _stage(made: Preparation, job: Job) -> Upload:
-    as_table = _is_table(job)
-    pieces = _table(made, job) if as_table else as_batch_requests(made.rows(job))
+    as_table = table_rows.are_stored(job)
+    stored = made.rows(job)
+    pieces = table_rows.as_csv(job, stored) if as_table else as_batch_requests(stored)
     name = f"{job.name}.{'csv' if as_table else 'jsonl'}"
-    reading = Reading("utf-8", header=True, lines=False) if as_table else Reading("utf-8")
+    reading = table_rows.READING if as_table else Reading("utf-8")
     upload = uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name, reading=reading)
     try:
         images.copy(job.upload, upload)
@@ -118,25 +117,6 @@ def _stage(made: Preparation, job: Job) -> Upload:
     if made.shows_images and not upload.images:
         made.notes.append(_without_images(as_table))
     return upload
-
-
-def _is_table(job: Job) -> bool:
-    """Whether the cells of its requests are stored, and how they are called."""
-    return bool(job.template and job.header and request_rows.has_cells(job.id))
-
-
-def _table(made: Preparation, job: Job) -> Iterator[bytes]:
-    """CSV in UTF-8 with a byte-order mark. Every cell is in quotes, so that only one delimiter is possible."""
-    table = Table.of(job)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
-    buffer.write("\ufeff")
-    writer.writerow(table.own_names)
-    for row in made.rows(job):
-        writer.writerow([table.text_of(cell) for cell in table.cells(row)])
-        yield buffer.getvalue().encode("utf-8", "replace")
-        buffer.seek(0)
-        buffer.truncate()
 
 
 def _notes(job: Job, as_table: bool) -> list[Message]:

@@ -1,12 +1,11 @@
 """Makes jobs: from a staged upload, from a file of the Batch API, or from a file at once."""
 
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import export, intake
+from .. import intake
 from ..core import identity
 from ..core.clock import now_ms
 from ..core.domain import JobStatus, Request, Service
@@ -16,9 +15,7 @@ from ..store import configs, idempotency
 from ..store import jobs as job_rows
 from ..store import requests as request_rows
 from ..store.models import ApiFile, Job, Token, Upload, database
-from ..store.request_filter import RequestFilter
 from ..store.requests import Share
-from ..store.row_selection import Selection
 from . import (
     batch_offers,
     images,
@@ -32,18 +29,6 @@ from . import (
 from .job_options import JobOptions, NewBatch
 
 LOOKED_AT = 20, 1_000_000  # requests, bytes: whose endpoints are looked at before a job is made
-
-
-def stage_requests(
-    job_id: int, wanted: RequestFilter, selection: Selection | None = None
-) -> Upload:
-    """The requests of a job that match as an upload that a new job can be made from. Raises
-    UploadRejected where none does."""
-    name = f"{jobs.get(job_id).name}.jsonl"
-    pieces = export.export(job_id, "requests", wanted=wanted, selection=selection)
-    upload = uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), name)
-    images.copy(jobs.get(job_id).upload, upload)
-    return upload
 
 
 def launch(upload_id: int, new: JobOptions, actor: str | None = None) -> Job:

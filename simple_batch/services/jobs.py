@@ -14,7 +14,7 @@ import msgspec
 from ..auth import audit_log
 from ..core import context, events, identity
 from ..core.clock import now_ms
-from ..core.domain import ACTIVE_STATUSES, JobStatus, Service
+from ..core.domain import ACTIVE_STATUSES, JobStatus
 from ..core.errors import Conflict
 from ..core.messages import Message, listed, translatable
 from ..runner import finalize, spend_caps
@@ -225,18 +225,6 @@ def clone_fields(job_id: int) -> tuple[JobOptions, Upload | None]:
     if job.user_id != identity.current().user:
         fields = msgspec.structs.replace(fields, sharing=None, email="", webhook=None)
     return fields, job.upload if kept else None
-
-
-def begun_from(job_id: int) -> JobOptions:
-    """What a new job from requests of this one begins with: its connection, name, retries and service."""
-    job = get(job_id)
-    return JobOptions(
-        config=job.config_id,
-        name=job.name,
-        max_retries=job.max_retries,
-        service=Service(job.service),
-        keep_remote_files=job.keep_remote_files,
-    )
 
 
 def _change(

@@ -15,9 +15,9 @@ from ..services import (
     batch_service,
     drafts,
     faster,
-    job_creation,
     job_retry,
     jobs,
+    new_from_rows,
     sharing,
 )
 from ..store.request_filter import RequestFilter
@@ -83,15 +83,17 @@ def retry(job_id: int):
 @blueprint.post("/jobs/<int:job_id>/again")
 @once
 def new_job_of(job_id: int):
-    """Requests of this job, as the filters name them, as the data of a new one."""
+    """Rows of this job, as the filters name them, as the data of a new one."""
     try:
-        upload = job_creation.stage_requests(job_id, _wanted(), _selection(job_id))
+        begun = new_from_rows.begin(job_id, _wanted(), _selection(job_id))
     except UploadRejected as error:
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
-    drafts.begin(upload.id, WORKBENCH, jobs.begun_from(job_id))
-    return redirect(url_for("workbench.screen", upload_id=upload.id), 303)
+    if begun.notes:
+        flash(" ".join(map(translated, begun.notes)), "info")
+    drafts.begin(begun.upload.id, WORKBENCH, begun.options)
+    return redirect(url_for("workbench.screen", upload_id=begun.upload.id), 303)
 
 
 @blueprint.post("/jobs/<int:job_id>/columns")

@@ -128,7 +128,7 @@ class Clients:
         watching: dict[Scope, dict[str, set[int]]] = defaultdict(dict)
         with self.lock:
             for sid, found in self._watching.items():
-                jobs = {job_id for job_id, _tail in found} - {JOB_LIST}
+                jobs = {job_id for job_id, _tail in found} - {JOB_LIST, FINISHED}
                 client = self._connected.get(sid)
                 if jobs and client is not None and client.caller.sees is not None:
                     watching[client.caller.sees][sid] = jobs

@@ -190,10 +190,13 @@
   }
 
   const state = window.SimpleBatchLive.badge;
+  const NO_ACCESS = [401, 403, 404]; // logged out, no longer shared, deleted: the page says it once it is loaded
+  const isTyped = () => [...document.querySelectorAll("main form[method=post] :is(textarea, input)")].some((field) => field.value !== field.defaultValue);
   const poll = async () => {
     try {
       const answer = await fetch(words.progress, { headers: { Accept: "application/json" } });
-      if (!answer.ok) return;
+      if (NO_ACCESS.includes(answer.status) && !isTyped()) return location.reload();
+      if (!answer.ok) return state("reconnecting");
       show(await answer.json());
       document.dispatchEvent(new CustomEvent("job.buckets"));
     } catch { state("reconnecting"); }

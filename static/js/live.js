@@ -2,9 +2,18 @@
 window.SimpleBatchLive = (() => {
   const POLL_MS = 2000;
   const SILENT_MS = 4000; // without a connection for this long, poll instead
+  const RECONNECT_MS = 1000;
   const EVENTS = ["job.progress", "job.status", "job.buckets", "job.errors", "jobs.changed", "jobs.finished"];
   let shared = null;
-  const connection = () => (shared = shared || io("/jobs", { transports: ["websocket", "polling"] }));
+  const connection = () => {
+    if (shared) return shared;
+    shared = io("/jobs", { transports: ["websocket", "polling"] });
+    // Socket.IO reconnects by itself unless the server disconnects it, as after each change of the access
+    shared.on("disconnect", (reason) => {
+      if (reason === "io server disconnect") setTimeout(() => shared.connect(), RECONNECT_MS);
+    });
+    return shared;
+  };
 
   // a browser keeps a page that one leaves, for Back, only without a socket
   addEventListener("pagehide", () => { if (shared) shared.disconnect(); });
@@ -23,16 +32,18 @@ window.SimpleBatchLive = (() => {
     const socket = connection();
     const ask = () =>
       socket.timeout(5000).emit("subscribe", topic, (error, answer) => {
-        if (error || !answer.ok) return startPolling();
+        live = !error && answer.ok;
+        if (!live) return startPolling(Boolean(error));
         seq = answer.seq;
         stopPolling();
-        live = true;
         onState("live");
         onSnapshot(answer.snapshot);
       });
-    const startPolling = () => {
-      if (timer || !poll) return;
+    const startPolling = (again = false) => {
+      if (again) setTimeout(() => { if (socket.connected && !live) ask(); }, POLL_MS); // a busy server did not answer
+      if (!poll) return;
       onState("polling");
+      if (timer) return;
       timer = setInterval(poll, POLL_MS);
       poll();
     };
@@ -44,7 +55,7 @@ window.SimpleBatchLive = (() => {
     socket.on("connect", ask);
     if (socket.connected) ask();
     socket.on("disconnect", () => { live = false; onState("reconnecting"); watch(); });
-    socket.on("connect_error", startPolling);
+    socket.on("connect_error", () => startPolling());
     for (const name of EVENTS)
       socket.on(name, (payload) => {
         if (!concerns(topic, name, payload)) return;

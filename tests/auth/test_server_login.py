@@ -142,7 +142,7 @@ def test_the_live_feed_requires_a_login(instance, people, add_config, endpoint, 
 
         assert ask(job_id=ottos)["ok"]
         refused = ask(job_id=olgas)
-        whose = "This job belongs to olga. Ask for it to be shared."
+        whose = "This job belongs to olga. Ask olga to share it."
         assert refused == {"ok": False, "error": whose}
         assert ask(job_id=99) == {"ok": False, "error": "There is no job 99."}
         assert [job["id"] for job in ask()["snapshot"]["jobs"]] == [ottos]

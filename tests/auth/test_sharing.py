@@ -94,7 +94,7 @@ def test_who_may_only_look_reads_the_tags_of_a_job(people, ottos, log_in):
 
 def test_a_colleague_is_told_whom_to_ask_and_nobody_else(app, people, ottos, log_in):
     olga, vera = log_in("olga"), log_in("vera")
-    message = "This job belongs to otto. Ask for it to be shared."
+    message = "This job belongs to otto. Ask otto to share it."
     for path in ("", "/results", "/results.json", "/progress.json", "/export", "/charts.json"):
         answer = olga.get(f"/jobs/{ottos}{path}")
         assert (answer.status_code, message in answer.text) == (403, True), path
@@ -166,7 +166,7 @@ def test_several_jobs_are_shared_in_the_list_which_has_filters(people, ottos, ma
     post(otto, "/jobs/bulk", action="share-view", job=[ottos, mine])
     text = otto.get("/jobs").text
     assert "Done for 1 job." in text
-    assert "This job belongs to olga. Ask for it to be shared." in text
+    assert "This job belongs to olga. Ask olga to share it." in text
     seen = {
         whose: [
             name for name in ("of otto", "of olga") if name in olga.get(f"/jobs?whose={whose}").text
@@ -303,10 +303,11 @@ def test_the_live_feed_ends_where_a_job_is_no_longer_shared(app, people, ottos, 
         assert feed.clients.connect(sid, environ)
         assert caller.name == sid
     refused = feed.subscribe("olga", {"job_id": ottos})
-    assert refused == {"ok": False, "error": "This job belongs to otto. Ask for it to be shared."}
+    assert refused == {"ok": False, "error": "This job belongs to otto. Ask otto to share it."}
     assert feed.subscribe("anna", {"job_id": ottos})["ok"]
     share(ottos, "view")
     assert feed.subscribe("olga", {"job_id": ottos})["ok"]
+    assert feed.subscribe("olga", {"finished": True})["ok"]  # as every page does
     assert [row["sharing"] for row in feed.subscribe("olga", {})["snapshot"]["jobs"]] == ["view"]
     with connected():
         feed.clients.disconnect_from_hidden()

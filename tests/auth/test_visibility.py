@@ -44,7 +44,7 @@ def test_another_operators_job_is_private(app, made, log_in):
         path = path.replace("/jobs/1", f"/jobs/{ottos}", 1)
         answer = olga.open(path, method=method) if method == "GET" else post(olga, path)
         assert answer.status_code == 403, (method, path, answer.status_code)
-        assert "This job belongs to otto. Ask for it to be shared." in answer.text
+        assert "This job belongs to otto. Ask otto to share it." in answer.text
         assert "job of otto" not in answer.text
         asked += 1
     assert asked >= 20
@@ -68,7 +68,7 @@ def test_another_operators_job_is_private(app, made, log_in):
     assert otto.get(pages[0]).status_code == 200
     # bulk actions say whom to ask
     post(olga, "/jobs/bulk", action="delete", job=[ottos, nobodys])
-    assert "This job belongs to otto. Ask for it to be shared." in olga.get("/jobs").text
+    assert "This job belongs to otto. Ask otto to share it." in olga.get("/jobs").text
     with connected():
         assert Job.select().where(Job.deleted_at.is_null()).count() == 2
 

@@ -11,7 +11,7 @@ from simple_batch import export, insight
 from simple_batch.core import settings
 from simple_batch.core.errors import InvalidInput, UploadRejected
 from simple_batch.intake import Template
-from simple_batch.services import job_creation, job_retry, jobs, lifecycle, uploads
+from simple_batch.services import job_creation, job_retry, jobs, lifecycle, new_from_rows, uploads
 from simple_batch.store import images
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job, Request, Upload, UploadImage
@@ -172,7 +172,8 @@ def test_retry_edit_reset_clone_and_a_job_of_its_requests_have_the_images(
         jobs.resume(job_id)
     arrives(job_id, [png(10, 10), GIF])
     with connected():
-        again = job_creation.stage_requests(job_id, RequestFilter())
+        again = new_from_rows.begin(job_id, RequestFilter()).upload
+        uploads.apply_template(again.id, TEMPLATE)
         fields, upload = jobs.clone_fields(job_id)
         jobs.delete(job_id, at_once=True)
     wait_until(lambda: not _exists(job_id))
@@ -192,7 +193,7 @@ def test_images_go_with_the_last_that_needs_them(app, instance, endpoint, folder
     job_id = make(table(folder, ("one", "a.png", "")))
     assert len(kept(instance)) == 1
     with connected():
-        again = job_creation.stage_requests(job_id, RequestFilter())
+        again = new_from_rows.begin(job_id, RequestFilter()).upload
         jobs.delete(job_id, at_once=True)
         assert len(kept(instance)) == 1  # the copy's
         assert Upload.select().count() == 1

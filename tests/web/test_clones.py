@@ -17,6 +17,7 @@ from simple_batch.services import (
     job_creation,
     job_retry,
     jobs,
+    table_rows,
     uploads,
 )
 from simple_batch.store.database import connected
@@ -231,7 +232,7 @@ def test_a_long_one_is_prepared_in_the_background(app, client, monkeypatch, make
 
 def test_a_failure_is_said_and_can_be_tried_again(app, client, monkeypatch, make_job):
     job_id = make_job(2, hold=True)
-    monkeypatch.setattr(job_clones, "_is_table", lambda job: 1 / 0)
+    monkeypatch.setattr(table_rows, "are_stored", lambda job: 1 / 0)
     assert "could not be prepared" in client.get(f"/jobs/new?clone={job_id}").text
     monkeypatch.undo()
     assert client.get(f"/jobs/new?clone={job_id}").status_code == 303

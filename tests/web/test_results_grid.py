@@ -391,6 +391,10 @@ def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, 
     answer = post(client, f"/jobs/{table}/again", **{"field.label": "bad"})
     began = client.get(answer.headers["Location"]).text
     assert "2 requests" in began
+    assert (
+        "Rate {{review}}{{stars}}</textarea>" in began
+    )  # the prompt of the job, not finished texts
+    assert re.search(r"<textarea[^>]*id=.schema.[^>]*>\s*{[^<]*score", began)
     with connected():
         config = Job.get_by_id(table).config_id
     assert re.search(rf'<option selected value="{config}">', began)  # the connection of the job
