@@ -38,7 +38,7 @@ def logs(job_id, failures, follows, as_json):
     for at, line in sorted(lines, key=lambda one: one[0]):
         _put(at, line)
     if follows:
-        _follow(job_id, len(happened), failed[0]["id"] if failed else 0)
+        _follow(job_id, len(happened), _newest(failed))
 
 
 def _follow(job_id: int, known: int, newest: int) -> None:
@@ -49,13 +49,18 @@ def _follow(job_id: int, known: int, newest: int) -> None:
         lines = [(event["at"], _event(event)) for event in happened[known:]]
         known = len(happened)
         failed = [one for one in insight.attempts_page(job_id).rows if one["id"] > newest]
-        newest = failed[0]["id"] if failed else newest
+        newest = max(newest, _newest(failed))
         lines += [(call["started_at"], _failure(call)) for call in failed]
         for at, line in sorted(lines, key=lambda one: one[0]):
             _put(at, line)
         if over:
             return
         time.sleep(_EVERY_S)
+
+
+def _newest(failed: list[insight.FailedAttempt]) -> int:
+    """The id of the one recorded last; 0 where there is none."""
+    return max((call["id"] for call in failed), default=0)
 
 
 def _put(at: int, line: str) -> None:

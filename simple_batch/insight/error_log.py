@@ -87,7 +87,8 @@ def attempts_page(
     before: int | None = None,
     per_page: int = 50,
 ) -> Page[FailedAttempt]:
-    """Failed attempts, newest first; ``before`` is the id to go on below. Raises NotFound for the job."""
+    """Failed attempts, newest first; ``before`` is the id to go on below. A page has those recorded before
+    the page in front of it, in the order of their start. Raises NotFound for the job."""
     jobs.get(job_id)
     query = Attempt.select().where((Attempt.job == job_id) & (Attempt.cause != ""))
     if cause:
@@ -112,7 +113,8 @@ def attempts_page(
         for row in query.order_by(Attempt.id.desc()).limit(per_page + 1)
     ]
     more = rows[per_page - 1]["id"] if len(rows) > per_page else None
-    return Page(rows[:per_page], 1, per_page, len(rows), more is None, more)
+    shown = sorted(rows[:per_page], key=lambda row: (row["started_at"], row["id"]), reverse=True)
+    return Page(shown, 1, per_page, len(rows), more is None, more)
 
 
 def events(job_id: int) -> list[Event]:

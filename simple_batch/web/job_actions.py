@@ -27,6 +27,7 @@ from .deleted_jobs import flash_deleted
 from .draft_forms import WORKBENCH
 from .form_keys import once, undone
 from .job_requests import Edit, here, request_page
+from .job_results import back_to_grid
 from .labels import translated
 
 blueprint = Blueprint("job_actions", __name__)
@@ -76,8 +77,21 @@ def retry(job_id: int):
         flash(translated(error), "warning")
     else:
         text = ngettext("Retrying %(num)s request.", "Retrying %(num)s requests.", count)
-        flash(text, "success")
-    return _back(job_id)
+        flash(" ".join([text, *_left_as_they_are(len(selection.indices) - count)]), "success")
+    return back_to_grid(job_id) if "query" in request.form else _back(job_id)
+
+
+def _left_as_they_are(count: int) -> list[str]:
+    """What is said of selected rows that need no retry."""
+    if count <= 0:
+        return []
+    return [
+        ngettext(
+            "%(num)s selected row is not retried: it is pending, or its answer is OK.",
+            "%(num)s selected rows are not retried: they are pending, or their answers are OK.",
+            count,
+        )
+    ]
 
 
 @blueprint.post("/jobs/<int:job_id>/again")

@@ -1,18 +1,17 @@
 """Ratings of answers: forms in the drawer, on the request page and over the results grid."""
 
-from urllib.parse import parse_qsl, urlencode
-
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_babel import ngettext
 
 from .. import insight
 from ..core.errors import Conflict, InvalidInput
 from ..core.messages import translatable
-from ..services import jobs, judging, result_views
+from ..services import jobs, judging
 from ..store.models import Job
 from ..store.ratings import Change
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
+from .job_results import back_to_grid
 from .labels import translated
 from .rating_view import rating_context
 
@@ -62,7 +61,7 @@ def rate_all(job_id: int):
         flash(translated(error), "warning")
     else:
         flash(ngettext("Rated %(num)s answer.", "Rated %(num)s answers.", count), "success")
-    return _back(job_id)
+    return back_to_grid(job_id)
 
 
 @blueprint.post("/jobs/<int:job_id>/ratings/settings")
@@ -74,10 +73,4 @@ def set_up(job_id: int):
         judging.set_up(job_id, request.form.get("scale", ""), labels)
     except (Conflict, InvalidInput) as error:
         flash(translated(error), "warning")
-    return _back(job_id)
-
-
-def _back(job_id: int):
-    given = parse_qsl(request.form.get("query", "")[: 2 * result_views.LONGEST_QUERY])
-    query = f"?{urlencode(given)}" if given else ""
-    return redirect(url_for("job_results.index", job_id=job_id) + query, 303)
+    return back_to_grid(job_id)

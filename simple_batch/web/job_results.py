@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
 
 from .. import insight
 from ..core import content
@@ -253,13 +254,24 @@ def rows(job_id: int):
     )
 
 
+def query_given() -> list[tuple[str, str]]:
+    """The query of the grid that a form on its page was sent from."""
+    return parse_qsl(request.form.get("query", "")[: 2 * result_views.LONGEST_QUERY])
+
+
+def back_to_grid(job_id: int) -> Response:
+    """The grid as it was when the form was sent."""
+    given = query_given()
+    query = f"?{urlencode(given)}" if given else ""
+    return redirect(url_for("job_results.index", job_id=job_id) + query, 303)
+
+
 @blueprint.post("/jobs/<int:job_id>/results/views")
 def save_view(job_id: int):
     """Keep the query of the form under a name, for this job or, with ``all_jobs``, for all with these
     columns."""
     job = jobs.get(job_id)
-    given = parse_qsl(request.form.get("query", "")[: 2 * result_views.LONGEST_QUERY])
-    asked = _Asked(job, Parameters(given))
+    asked = _Asked(job, Parameters(query_given()))
     for_all = request.form.get("all_jobs") == "1"
     try:
         view = result_views.save(job, request.form.get("name", ""), asked.args, for_all)

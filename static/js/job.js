@@ -176,7 +176,7 @@
     });
     const badges = page.querySelectorAll("[data-running]");
     document.querySelectorAll("[data-running]").forEach((old, at) => { if (badges[at]) old.replaceWith(document.adoptNode(badges[at])); });
-    for (const id of ["details", "waiting"]) {
+    for (const id of ["details", "waiting", "start-at"]) {
       const [old, now] = [document.getElementById(id), page.getElementById(id)];
       if (old && now) old.replaceWith(document.adoptNode(now));
     }

@@ -114,6 +114,8 @@ function count() {
   const total = all().length;
   const text = review.dataset.words.replace("{n}", number(total - unscored().length)).replace("{all}", number(total));
   document.getElementById("review-progress").textContent = text;
+  const start = document.getElementById("review-start");
+  if (unscored().length < total) start.textContent = start.dataset.continue;
   progress.textContent = text;
 }
 

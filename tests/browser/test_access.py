@@ -108,6 +108,14 @@ def test_the_chosen_theme_is_that_of_every_page(demo, theme):
         assert demo.locator("html").get_attribute("data-bs-theme") == theme
 
 
+def test_the_table_of_error_groups_fits_into_1024_pixels(demo):
+    demo.set_viewport_size({"width": 1024, "height": 768})
+    demo.goto("/jobs/1/errors")
+    table = demo.locator(".table-responsive").first
+    expect(table.locator("details.retry summary").first).to_be_in_viewport(ratio=1)
+    assert table.evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def test_what_opens_on_a_page_does_not_break_it_either(demo):
     demo.goto("/jobs/1")
     demo.locator("#more-figures > summary").click()

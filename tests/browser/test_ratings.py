@@ -82,6 +82,8 @@ def test_answers_are_rated_by_keys_to_the_end_of_a_review(judged, t):
         with saved(page):
             page.keyboard.press("+" if number % 2 else "-")
         expect(progress).to_have_text(t("%(n)s of %(all)s rated", n=str(number), all="20"))
+        if number == 1:
+            expect(page.locator("#review-start")).to_have_text(t("Continue review"))
         if number < 20:
             expect(title).not_to_have_text(before)
             expect(rating.locator("#rating[data-scored='']")).to_be_visible()

@@ -10,7 +10,7 @@ from peewee import AutoField, IntegerField
 from simple_batch import insight
 from simple_batch.core.domain import Cause, JobStatus
 from simple_batch.insight.jobs import _row as list_row
-from simple_batch.store.models import Job
+from simple_batch.store.models import Attempt, Job
 from simple_batch.store.request_filter import RequestFilter
 
 from ..store.test_results import new_job, recorded, results
@@ -117,6 +117,16 @@ def test_error_groups_and_attempts(job):
     assert [row["index"] for row in rest.rows] == [6]
     assert rest.continue_from is None
     assert [row["index"] for row in insight.attempts_page(job, cause="server_error").rows] == [8]
+
+
+def test_failed_attempts_are_in_the_order_of_their_start(job):
+    ids = [row["id"] for row in insight.attempts_page(job).rows]
+    for attempt, at in zip(ids, (2_000, 3_000, 1_000), strict=True):  # a slow call is recorded late
+        Attempt.update(started_at=at).where(Attempt.id == attempt).execute()
+    assert [row["started_at"] for row in insight.attempts_page(job).rows] == [3_000, 2_000, 1_000]
+    pages = [insight.attempts_page(job, per_page=2)]
+    pages.append(insight.attempts_page(job, per_page=2, before=pages[0].continue_from))
+    assert {row["id"] for page in pages for row in page.rows} == set(ids)
 
 
 def test_buckets_add_up_at_every_width(job):

@@ -210,3 +210,13 @@ def test_running_jobs_are_on_top_of_the_list_wherever_they_are_in_it(client, con
     assert 'id="running-now"' not in client.get("/jobs?q=old").text
     assert 'id="running-now"' not in client.get("/jobs?status=running").text
     assert "正在运行" in client.get("/jobs?lang=zh").text
+
+
+def test_a_scheduled_job_says_under_its_bar_what_it_waits_for(client, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(2, start_at=clock.now_ms() + 3_600_000)
+    page = client.get(f"/jobs/{job_id}").text
+    assert re.search(r'id="bar">.*id="start-at" >Waiting for <time', page, re.S)
+    with connected():
+        jobs.pause(job_id)
+    assert re.search(r'id="start-at" hidden></div>', client.get(f"/jobs/{job_id}").text)

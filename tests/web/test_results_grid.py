@@ -409,6 +409,14 @@ def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, 
     assert answer.status_code == 400
 
 
+def test_a_retry_of_selected_rows_leads_back_to_them_and_names_those_left_out(client, table):
+    selected = {"index": ["1", "3", "4"], "query": "sort=-cost&col.stars>=5"}
+    answer = post(client, f"/jobs/{table}/retry", **selected)
+    assert answer.headers["Location"] == f"/jobs/{table}/results?sort=-cost&col.stars%3E=5"
+    told = client.get(answer.headers["Location"]).text
+    assert "Retrying 1 request. 2 selected rows are not retried" in told
+
+
 def test_the_tab_is_first_once_the_job_has_ended(client, table, make_job):
     page = client.get(f"/jobs/{table}").text
     tabs = re.findall(
