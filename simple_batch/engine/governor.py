@@ -107,7 +107,7 @@ class Governor:
         self._tokens_per_byte = 0.35  # an estimate, until answers give the real ratio
         self._answers = 0
         self._recent = SlidingWindow()
-        self._cooldown_until = self._next_start = self._pace_until = 0.0
+        self._cooldown_until = self._next_start = self._pace_until = self._spread_until = 0.0
         self._reason = ""
         self._refusal_s = 0.0  # how long a refusal takes to come back
         self._refusals = 0.0  # in a row, of calls that started after the cooldown before
@@ -136,7 +136,7 @@ class Governor:
         """Forget the limits that refusals have shown, and the cooldown: both are found again."""
         begin = self._ceiling or self._start
         self._limits.relearn(float(begin), self._clock())
-        self._cooldown_until = self._next_start = self._pace_until = 0.0
+        self._cooldown_until = self._next_start = self._pace_until = self._spread_until = 0.0
         self._refusals, self._suspected_at = 0.0, None
         self._own_waits = self._shared_waits = 0
         self._ceilings_changed()
@@ -311,6 +311,8 @@ class Governor:
         self._next_start = now + self._limits.gap_s()
         if now < self._pace_until:
             self._next_start = now + max(self._gap_s(), self._refusal_s)
+        elif now < self._spread_until:
+            self._next_start = now + self._gap_s()
         ticket = Ticket(now, tokens, size, self._in_flight)
         self._limits.started(ticket)
         self._take(1, tokens)
@@ -404,6 +406,8 @@ class Governor:
     def _wait_for_each(self, gap_s: float, now: float) -> None:
         """Until more is known, each call waits for what the one before shows."""
         self._pace_until = max(self._pace_until, now + self._limits.latency_s)
+        # and what was held back meanwhile does not start all at once
+        self._spread_until = self._pace_until + self._limits.latency_s
         self._next_start = max(self._next_start, now + gap_s)
 
     def _suspect(self, ticket: Ticket, finding: Classification, asked: float, now: float) -> None:
