@@ -21,7 +21,8 @@ CHANCE = 0.011  # … this share of them are refused by chance …
 MOVED_S = 300.0  # … for this long
 
 TOO_MANY = 2  # refusals between two probes: the rate is above what was admitted …
-LEAST_OF_PROVEN = 0.95  # … by no more than this: a wait may be part of the time
+LEAST_OF_PROVEN = 0.95  # … by no more than this: a wait may be part of the time …
+LEAST_OF_FAR = 0.85  # … and this, where what the provider had saved up was part of it
 NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
 MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decisions are delayed
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
@@ -34,6 +35,7 @@ class RateProbe:
 
     def __init__(self) -> None:
         self.refused = 0
+        self._far = False  # whether the rate was measured while far more was offered
         self._best = 0.0  # the highest rate of late …
         self._best_until = float("-inf")  # … and until when it counts
 
@@ -73,11 +75,14 @@ class RateProbe:
         offered, proven = rate.value or rate.proven, rate.proven
         measured = admitted.measured(started) or proven
         far = admitted.measured_far(started)
+        is_too_high = self.refused >= TOO_MANY and chance <= CHANCE
+        least = LEAST_OF_PROVEN if is_too_high else 1.0
+        least, self._far = (LEAST_OF_FAR if self._far else least), False
         if far is not None and offered > FAR * measured:
+            self._far = far > measured
             measured = max(measured, far)
         doubtful = rate.unconfirmed or stray_share > NOISY
         doubtful |= delayed and offered > MUCH_FARTHER * proven
         if doubtful and offered > FAR * measured:
             measured = max(measured, BORNE * just_now)  # far more was admitted of late
-        is_too_high = self.refused >= TOO_MANY and chance <= CHANCE
-        return max(measured, (LEAST_OF_PROVEN if is_too_high else 1.0) * proven)
+        return max(measured, least * proven)

@@ -369,6 +369,23 @@ def test_a_limit_that_halves_and_doubles_is_followed():
     assert refused <= 0.02 * (admitted + refused)
 
 
+def test_a_limit_that_rises_again_is_not_overestimated_for_long():
+    """What the provider had saved up is admitted by the probe that finds it, too."""
+    refused = admitted = 0
+    for seed in range(10):
+        bucket = TokenBucket(10, 20)
+        run = Simulation(bucket, way_s=0.1)
+        run.rng, run._ways = random.Random(seed), random.Random(seed + 100)
+        run.run(80)
+        bucket.rate, bucket.capacity = 5, 10
+        run.run(80)
+        bucket.rate, bucket.capacity = 10, 20
+        more, worse = run.run(80)
+        admitted, refused = admitted + more, refused + worse
+    assert admitted >= 0.95 * 800 * 10
+    assert refused <= 0.014 * (admitted + refused)
+
+
 @pytest.mark.parametrize("seed", [6, 54])
 def test_what_a_probe_admitted_is_known_also_where_calls_in_flight_may_explain_its_refusal(seed):
     """A refusal while the rate rises with the limit again; a trial before it ends soon."""

@@ -59,6 +59,20 @@ def test_refusals_before_it_show_that_the_rate_is_a_little_too_high(probe):
     assert found == pytest.approx(9.8, rel=0.01)
 
 
+def test_a_rate_with_what_was_saved_up_is_lowered_by_the_next_probe(probe):
+    """The calls that were admitted while far more was offered used up a full bucket, too."""
+    calls = admitted_at(8.0, 20.0)
+    calls.mark_far(True, 20.0)
+    for order in range(161, 281):  # 12 a second for ten seconds
+        calls.started(Ticket(20.0 + (order - 160) / 12.0, 10, 40, 1, order=order))
+    assert shown(probe, rate_at(18.0), calls) == pytest.approx(12.0, rel=0.01)
+    rate = rate_at(12.5)
+    rate.learn(12.0, 30.0)
+    assert shown(probe, rate, admitted_at(10.5, 30.0)) == pytest.approx(10.5, rel=0.01)
+    # once measured between two refusals, it is not lowered any more
+    assert shown(probe, rate_at(10.5), admitted_at(8.0, 30.0)) == PROVEN
+
+
 def test_they_lower_it_by_a_twentieth_at_most(probe):
     """A wait may be part of the time that was measured."""
     probe.refused = TOO_MANY
