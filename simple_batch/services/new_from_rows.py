@@ -1,13 +1,17 @@
 """A new job from rows of one: its data, and what it begins with."""
 
 import io
+import itertools
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from .. import export
 from ..core.domain import Service
+from ..core.errors import UploadRejected
 from ..core.messages import Message, translatable
-from ..export.rows import rows
+from ..export import json_lines
+from ..export.rows import Row, rows
+from ..intake import Reading
 from ..store import requests as request_rows
 from ..store.models import Job, Upload
 from ..store.request_filter import RequestFilter
@@ -29,24 +33,31 @@ def begin(job_id: int, wanted: RequestFilter, selection: Selection | None = None
     of the job; without stored cells, and for any other job, they are requests as they were sent last. Raises
     UploadRejected where none matches."""
     job = jobs.get(job_id)
+    found = rows(job, "all", wanted, selection)
+    first = next(found, None)
+    if first is None:
+        raise UploadRejected(translatable("No request matches. There is nothing to send again."))
+    found = itertools.chain([first], found)
     if table_rows.are_stored(job):
-        return _from_table(job, wanted, selection)
-    pieces = export.export(job_id, "requests", wanted=wanted, selection=selection)
-    upload = uploads.stage(io.BufferedReader(uploads.Pieces(pieces)), f"{job.name}.jsonl")
-    images.copy(job.upload, upload)
+        return _from_table(job, found)
+    upload = _staged(job, json_lines.as_batch_requests(found), "jsonl", Reading())
     return Begun(upload, _options_for_requests(job), [])
 
 
-def _from_table(job: Job, wanted: RequestFilter, selection: Selection | None) -> Begun:
-    pieces = table_rows.as_csv(job, rows(job, "all", wanted, selection))
-    stream = io.BufferedReader(uploads.Pieces(pieces))
-    upload = uploads.stage(stream, f"{job.name}.csv", reading=table_rows.READING)
-    images.copy(job.upload, upload)
+def _from_table(job: Job, found: Iterable[Row]) -> Begun:
+    upload = _staged(job, table_rows.as_csv(job, found), "csv", table_rows.READING)
     options, _file = jobs.clone_fields(job.id)
     notes = []
     if request_rows.are_edited(job.id):
         notes.append(translatable("Requests that you edited are as their rows make them."))
     return Begun(upload, options, notes)
+
+
+def _staged(job: Job, pieces: Iterator[bytes], ending: str, reading: Reading) -> Upload:
+    stream = io.BufferedReader(uploads.Pieces(pieces))
+    upload = uploads.stage(stream, f"{job.name}.{ending}", reading=reading)
+    images.copy(job.upload, upload)
+    return upload
 
 
 def _options_for_requests(job: Job) -> JobOptions:

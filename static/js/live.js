@@ -69,6 +69,7 @@ window.SimpleBatchLive = (() => {
   // shows beside the figures of the page how fresh they are
   const badge = (name) => {
     const place = document.getElementById("feed");
+    if (place.dataset.state === name) return; // a screen reader would say it again
     place.hidden = false;
     place.dataset.state = name;
     place.textContent = `${name === "live" ? "●" : "○"} ${place.dataset[name]}`;

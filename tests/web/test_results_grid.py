@@ -398,6 +398,9 @@ def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, 
     with connected():
         config = Job.get_by_id(table).config_id
     assert re.search(rf'<option selected value="{config}">', began)  # the connection of the job
+    answer = post(client, f"/jobs/{table}/again", **{"field.label": "nothing"})
+    assert answer.headers["Location"] == f"/jobs/{table}"
+    assert "No request matches." in client.get(answer.headers["Location"]).text
     answer = post(client, f"/jobs/{table}/retry", **{"col.stars": "1"})
     assert "None of these requests failed" in client.get(answer.headers["Location"]).text
     post(client, f"/jobs/{table}/retry", **{"col.stars>": "7"})
