@@ -353,8 +353,3 @@ def _governor(config: ApiConfig) -> Governor:
 def words_of(answer: Answer) -> Message | str:
     """Why a call failed."""
     return recognised(answer.message, answer.http_status)
-
-
-def usual_concurrency() -> int:
-    """Calls at a time with which a connection begins that sets no number."""
-    return context.settings().DEFAULT_CONCURRENCY

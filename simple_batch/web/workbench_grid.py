@@ -8,13 +8,14 @@ import msgspec
 from ..core import content
 from ..core.domain import Fault, Request, Service
 from ..core.errors import InvalidInput, SimpleBatchError, UploadRejected
-from ..services import batch_offers, batch_service, prompt_versions, sample_rows, trials
+from ..services import batch_offers, batch_service, call_time, prompt_versions, sample_rows, trials
 from ..services import estimate as estimates
 from ..services.estimate import Estimate
 from ..services.trials import Answer, Plan, Way
 from .labels import translated
 from .workbench_forms import Screen
 
+MUCH_LONGER = 1.5  # times: then a time is a range
 LONGEST_ANSWER = 20_000  # characters of an answer in its cell
 LONGEST_PROMPT = 5_000  # of a part of a prompt
 _LONGEST_CELL = 200
@@ -179,12 +180,13 @@ def text_of(answer: Answer | None) -> tuple[str, bool]:
 
 
 class Outlook(msgspec.Struct):
-    """What all rows cost and take on a connection. ``seconds`` is None where that is not known; with
-    ``promised`` it is the longest that a provider's batches take."""
+    """What all rows cost and take on a connection. ``seconds``, and ``at_least`` where that is much less, are
+    None where that is not known; with ``promised`` it is the longest that a provider's batches take."""
 
     way: Way
     estimate: Estimate
     seconds: float | None = None
+    at_least: float | None = None
     promised: bool = False
 
 
@@ -240,11 +242,13 @@ def _outlook(way: Way, rows: int, estimate: Estimate, tried: list[trials.Tried])
         cost = msgspec.structs.replace(estimate, cost=chosen.cost)
         return Outlook(way, cost, chosen.expected.high, promised=True)
     seconds = batch_service.calls_take(way.config, rows).high
+    at_least = None
     if seconds is None and tried:
-        at_once = new.concurrency or way.config.concurrency or trials.usual_concurrency()
-        latency = sum(one.latency_ms for one in tried) / len(tried) / 1000
-        seconds = latency * -(-rows // at_once)
-    return Outlook(way, estimate, seconds)
+        latency_s = sum(one.latency_ms for one in tried) / len(tried) / 1000
+        concurrency = new.concurrency or way.config.concurrency
+        low, seconds = call_time.expected(rows, latency_s, concurrency, way.config.rpm)
+        at_least = low if seconds > MUCH_LONGER * low else None
+    return Outlook(way, estimate, seconds, at_least)
 
 
 # --- two versions -----------------------------------------------------------------------------

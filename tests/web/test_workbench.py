@@ -266,6 +266,18 @@ def test_the_figures_narrow_with_tries(bench, add_config):
         assert "≈ $0.0005" in after  # 40 × 13,000 nano-units
 
 
+def test_the_time_is_a_range_until_a_concurrency_is_set(bench, add_config):
+    def time(**changed) -> str:
+        page = bench.post("estimate", **changed).text
+        return re.sub(r"\s+", " ", re.search(r"·([^<]*)</span>", page)[1]).strip()
+
+    with MisbehavingEndpoint(e.slow(0.5)) as endpoint:
+        add_config(endpoint.base_url)
+        bench.run()
+        assert re.fullmatch("≈ [23] s – [45] s", time())  # 40 rows, 5 at once at first
+        assert re.fullmatch("≈ [12] s", time(concurrency=20))
+
+
 def test_the_preview_shows_mistakes_and_keeps_the_rows(bench, add_config):
     add_config("http://127.0.0.1:9/v1")
     page = bench.post("preview", user="{{qestion}}").text
