@@ -406,8 +406,9 @@ class Governor:
     def _wait_for_each(self, gap_s: float, now: float) -> None:
         """Until more is known, each call waits for what the one before shows."""
         self._pace_until = max(self._pace_until, now + self._limits.latency_s)
-        # and what was held back meanwhile does not start all at once
-        self._spread_until = self._pace_until + self._limits.latency_s
+        if not self._spread_until:
+            # what the first refusal held back does not start all at once; later, how many are refused tells
+            self._spread_until = self._pace_until + self._limits.latency_s
         self._next_start = max(self._next_start, now + gap_s)
 
     def _suspect(self, ticket: Ticket, finding: Classification, asked: float, now: float) -> None:

@@ -90,6 +90,17 @@ class Row(msgspec.Struct):
         return content.reasoning_of(content.loaded(response)) or None
 
     @property
+    def figures(self) -> dict[str, int | None]:
+        """Those that conditions may be on (store/grid_columns.FIGURES)."""
+        return {
+            "cost": self.cost_nano,
+            "latency": self.latency_ms,
+            "first_token": self.first_token_ms,
+            "tokens_in": self.input_tokens,
+            "tokens_out": self.output_tokens,
+        }
+
+    @property
     def cost(self) -> float | None:
         return None if self.cost_nano is None else self.cost_nano / NANO
 
@@ -117,7 +128,7 @@ def rows(
         yield from found
         return
     for row in found:
-        if matcher.matches(row.cells, row.status, row.response, row.rated, row.scored):
+        if matcher.matches(row.cells, row.status, row.response, row.rated, row.scored, row.figures):
             yield row
 
 

@@ -355,8 +355,11 @@ def rate_now(job: Job) -> float:
 
 
 def eta_s(job: Job) -> int | None:
-    """Seconds until a running job is done; None for any other, and where its speed is not known."""
-    return _time_left_s(job, rate(job)) if job.status == JobStatus.RUNNING else None
+    """Seconds until a running job is done; None for any other, where its speed is not known, and while it waits
+    for its endpoint."""
+    if job.status != JobStatus.RUNNING or waiting(job) is not None:
+        return None
+    return _time_left_s(job, rate(job))
 
 
 def _eta_range_s(job: Job) -> list[int] | None:

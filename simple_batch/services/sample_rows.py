@@ -116,8 +116,10 @@ def _read(upload: Upload, found: intake.Preview, choice: Choice) -> list[SampleR
         return _first(upload, found, count, _has_empty_cell)
     if choice.mode == "failed":
         rows = _of_job(upload, found, count)
-        if rows:
-            return rows
+        known = {row.number for row in rows}
+        if len(rows) < count:
+            rows += _first(upload, found, count - len(rows), lambda row: row.number not in known)
+        return rows
     return _first(upload, found, count, lambda row: True)
 
 

@@ -54,6 +54,11 @@ class Answer(msgspec.Struct, omit_defaults=True):
     cost: int | None = None
     currency: str = ""
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer, even one that does not match the schema."""
+        return self.cause in (None, Cause.SCHEMA)
+
 
 class Cell(msgspec.Struct):
     """A call: row ``number`` on a connection, by its ``key``. ``request`` is None where the row is invalid."""
@@ -165,10 +170,11 @@ def answers(upload_id: int, keys: Iterable[str]) -> dict[str, Answer]:
 
 
 def unsent(planned: Plan, known: dict[str, Answer]) -> list[Cell]:
-    """The calls of a plan that have no answer yet, each once; one that failed is made again."""
+    """The calls of a plan that have no answer yet, each once; one that failed is made again. An answer that
+    does not match the schema is one."""
     found: dict[str, Cell] = {}
     for cell in planned.cells:
-        if cell.key not in known or known[cell.key].cause is not None:
+        if cell.key not in known or not known[cell.key].is_answered:
             found.setdefault(cell.key, cell)
     return list(found.values())
 
@@ -181,7 +187,7 @@ def tried_of(way: Way, planned: Plan, known: dict[str, Answer]) -> list[Tried]:
             cells[key].request, it.latency_ms, None, it.http_status, "", it.response, it.usage, None
         )
         for key, it in known.items()
-        if key in cells and it.cause is None
+        if key in cells and it.is_answered
     ]
 
 

@@ -2,7 +2,8 @@
 
 ``col.stars=5`` (equal; several: one of them), ``col.review~=late`` (contains), ``col.stars>=3``,
 ``col.stars<=4``, ``empty=col.review``. Texts are compared without regard to case. ``labels=wrong`` holds
-where one of the labels is that.
+where one of the labels is that. ``answer~=late`` is about the answer, ``cost>=0.01`` (units of the currency),
+``latency<=1.5`` (s), ``first_token``, ``tokens_in`` and ``tokens_out`` about figures of a request.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +13,14 @@ import msgspec
 
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from .grid_columns import CELL, FIELD, RATED, SCORED, Columns, text_of
+from .grid_columns import ANSWER, CELL, FIELD, FIGURES, RATED, SCALES, SCORED, Columns, text_of
 from .sort_key import CUT, EMPTY, NUMBER, SortKey, folded, key_of, number_of
 
 EQUAL, CONTAINS, LEAST, MOST, IS_EMPTY = "=", "~", ">", "<", "empty"
 MAX_TEXT = 500  # characters
 MAX_CONDITIONS = 20
 MAX_VALUES = 50  # of one condition
+_NAMED = (*RATED, ANSWER, *FIGURES)
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -34,7 +36,7 @@ class Condition(msgspec.Struct, frozen=True):
         if self.sign == IS_EMPTY:
             return key.kind == EMPTY
         if self.sign in (LEAST, MOST):
-            bound = number_of(self.texts[0]) or 0.0
+            bound = self._bound
             inside = key.number >= bound if self.sign == LEAST else key.number <= bound
             return key.kind == NUMBER and inside
         whole = folded(text_of(value))
@@ -42,7 +44,21 @@ class Condition(msgspec.Struct, frozen=True):
             return all(folded(text) in whole for text in self.texts)
         if self.column == "labels":
             return not set(map(folded, self.texts)).isdisjoint(whole.split(", "))
-        return whole in map(folded, self.texts)
+        return whole in map(folded, self._stored)
+
+    @property
+    def _bound(self) -> float:
+        """The number to compare with, in the unit that the column is stored in."""
+        return round((number_of(self.texts[0]) or 0.0) * SCALES.get(self.column, 1), 6)
+
+    @property
+    def _stored(self) -> tuple[str, ...]:
+        """The texts as the column stores them."""
+        scale = SCALES.get(self.column)
+        if scale is None:
+            return self.texts
+        numbers = (number_of(text) for text in self.texts)
+        return tuple(f"{round(number * scale)}" for number in numbers if number is not None)
 
     def on_keys(self, table: str) -> tuple[str, list]:
         """The same as SQL on the sort keys ``table``; a key that is cut is taken for one that may
@@ -51,11 +67,13 @@ class Condition(msgspec.Struct, frozen=True):
             return f"{table}.kind = {EMPTY}", []
         if self.sign in (LEAST, MOST):
             way = ">=" if self.sign == LEAST else "<="
-            return f"{table}.kind = {NUMBER} AND {table}.number {way} ?", [number_of(self.texts[0])]
+            return f"{table}.kind = {NUMBER} AND {table}.number {way} ?", [self._bound]
         if self.sign == CONTAINS:
             parts = [f"(instr({table}.text, ?) > 0 OR length({table}.text) >= {CUT})"]
             return " AND ".join(parts * len(self.texts)), [folded(text) for text in self.texts]
-        keys = [key_of(text) for text in self.texts]
+        keys = [key_of(text) for text in self._stored]
+        if not keys:
+            return "1 = 0", []
         one = f"({table}.kind = ? AND {table}.number = ? AND {table}.text = ?)"
         return "(" + " OR ".join([one] * len(keys)) + ")", [part for key in keys for part in key]
 
@@ -64,7 +82,8 @@ class Condition(msgspec.Struct, frozen=True):
         """The one key that fulfils it; None where several may."""
         if self.sign == IS_EMPTY:
             return key_of(None)
-        return key_of(self.texts[0]) if self.sign == EQUAL and len(self.texts) == 1 else None
+        is_one = self.sign == EQUAL and len(self._stored) == 1
+        return key_of(self._stored[0]) if is_one else None
 
     @property
     def parameter(self) -> str:
@@ -86,7 +105,7 @@ def named_in(args: Iterable[str]) -> bool:
 
 def _is_named(parameter: str) -> bool:
     """Whether a URL parameter is a condition on a column."""
-    return parameter.startswith((CELL, FIELD, SCORED)) or parameter.rstrip("~<>") in RATED
+    return parameter.startswith((CELL, FIELD, SCORED)) or parameter.rstrip("~<>") in _NAMED
 
 
 def parse(args: Any, columns: Columns) -> tuple[Condition, ...]:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 CELL, FIELD, SCORED = "col.", "field.", "scored."
 RATED = ("rating", "labels", "note")
+ANSWER = "answer"
+FIGURES = ("cost", "latency", "first_token", "tokens_in", "tokens_out")
+SCALES = {
+    "cost": 10**9,
+    "latency": 1000,
+    "first_token": 1000,
+}  # as stored: nano-units, ms; as asked for: units, s
 MAX_ANSWER = 200_000  # bytes of an answer that the grid reads
 _SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
 _FITTING = (
@@ -173,7 +180,7 @@ class Columns:
     @property
     def filtered(self) -> list[str]:
         """Names of the columns that conditions are possible on."""
-        return [*self.valued, *RATED]
+        return [*self.valued, ANSWER, *FIGURES, *RATED]
 
     def source_of(self, name: str) -> Source:
         return self.sources[self.by_name[name].source]

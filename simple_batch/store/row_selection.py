@@ -72,12 +72,15 @@ class Matcher:
         response: bytes | None,
         rated: tuple[int | None, str, str] | None = None,
         scored: dict[str, bytes | None] | None = None,
+        figures: dict[str, int | None] | None = None,
     ) -> bool:
         """``cells`` and ``response`` are the JSON that is stored; ``rated`` the mean score in hundredths,
-        labels and note (store/ratings.py); ``scored`` what the method of that name gave."""
-        readable = status == "succeeded" and response and len(response) < MAX_ANSWER
-        raw = {"cells": cells, "fields": response if readable else None}
-        raw.update(zip(RATED, rated or (None, None, None), strict=True))  # type: ignore[arg-type]
+        labels and note (store/ratings.py); ``scored`` what the method of that name gave; ``figures`` are those of
+        the request (FIGURES)."""
+        short = response if response and len(response) < MAX_ANSWER else None
+        raw: dict[str, Any] = {"cells": cells, "answer": short, **(figures or {})}
+        raw["fields"] = short if status == "succeeded" else None
+        raw.update(zip(RATED, rated or (None, None, None), strict=True))
         raw.update(scored or {})
         columns = self._columns
         sources = {columns.by_name[name].source for name in self._names}

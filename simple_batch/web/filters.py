@@ -43,6 +43,7 @@ def register(app: Flask) -> None:
         money,
         cost_money,
         when,
+        when_soon,
         clock,
         filesize,
         per_second,
@@ -181,6 +182,14 @@ def when(ms, form="yyyy-MM-dd HH:mm:ss") -> Markup | str:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         moment.isoformat(), escape(moment.strftime("%Y-%m-%d %H:%M:%S UTC")), shown
     )
+
+
+def when_soon(ms) -> Markup | str:
+    """The same without seconds, and of today without the date."""
+    if ms is None:
+        return "–"
+    day = datetime.fromtimestamp(ms / 1000, get_timezone()).date()
+    return when(ms, "HH:mm" if day == datetime.now(get_timezone()).date() else "yyyy-MM-dd HH:mm")
 
 
 def clock(ms) -> str:

@@ -22,7 +22,7 @@ from ..services import (
 )
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
-from ..store.row_selection import Selection
+from ..store.row_selection import MAX_ROWS, Selection
 from .deleted_jobs import flash_deleted
 from .draft_forms import WORKBENCH
 from .form_keys import once, undone
@@ -77,7 +77,9 @@ def retry(job_id: int):
         flash(translated(error), "warning")
     else:
         text = ngettext("Retrying %(num)s request.", "Retrying %(num)s requests.", count)
-        flash(" ".join([text, *_left_as_they_are(len(selection.indices) - count)]), "success")
+        selected = request.form.get("selected", type=int) or len(selection.indices)
+        left = _left_as_they_are(selected - count) if selected <= MAX_ROWS else []
+        flash(" ".join([text, *left]), "success")
     return back_to_grid(job_id) if "query" in request.form else _back(job_id)
 
 

@@ -152,7 +152,7 @@ class _Cells:
 
     def _shown(self, cell: trials.Cell) -> Shown:
         answer = self._known.get(cell.key)
-        if cell.key in self._awaited and (answer is None or answer.cause is not None):
+        if cell.key in self._awaited and (answer is None or not answer.is_answered):
             return Shown(cell.config_id, cell.key, "waiting")
         if answer is not None:
             return _with_text(Shown(cell.config_id, cell.key, "answered", answer))

@@ -171,6 +171,8 @@
     window.SimpleBatchFocus.keep(head, () => {
       head.querySelector(":scope > div").replaceWith(document.adoptNode(fresh));
       for (const old of head.querySelectorAll(":scope > .alert")) old.remove();
+      const tabs = page.querySelector(".job-tabs"); // the results come first once it has ended
+      if (tabs) head.querySelector(".job-tabs").replaceWith(document.adoptNode(tabs));
       const line = head.querySelector(":scope > div");
       for (const alert of [...page.querySelectorAll("#job > .alert")].reverse()) line.after(document.adoptNode(alert));
     });

@@ -98,18 +98,27 @@ function carryWidths() {
   });
 }
 
+async function loadValues(link) {
+  const answer = await fetch(link.dataset.url);
+  if (!answer.ok) return say(document.getElementById("results-news").dataset.notLoaded);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const menu = link.closest(".menu-list");
+  for (const old of menu.querySelectorAll(".values-list")) old.remove();
+  link.after(document.adoptNode(page.querySelector(".values-list")));
+}
+
+// The values of a column are listed when its menu opens, and counted again on the link.
 function showValues() {
-  document.addEventListener("click", async (event) => {
+  document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-values-of]");
     if (!link || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    const answer = await fetch(link.dataset.url);
-    if (!answer.ok) return say(document.getElementById("results-news").dataset.notLoaded);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const menu = link.closest(".menu-list");
-    for (const old of menu.querySelectorAll(".values-list")) old.remove();
-    link.after(document.adoptNode(page.querySelector(".values-list")));
+    loadValues(link);
   });
+  document.addEventListener("toggle", ({ target }) => {
+    const link = target.open && target.closest("#results thead") && target.querySelector("[data-values-of]");
+    if (link && !target.querySelector(".values-list")) loadValues(link);
+  }, true);
 }
 
 // Buttons in the menu of columns that move one up or down; the form sends them in their order.

@@ -75,7 +75,7 @@ function filters() {
 function sendFilters() {
   for (const old of form.querySelectorAll("[data-filter]")) old.remove();
   for (const row of all()) boxOf(row).disabled = everything;
-  if (everything) for (const [name, value] of [...filters(), ["all", "1"]]) {
+  if (everything) for (const [name, value] of [...filters(), ["all", "1"], ["selected", part().dataset.total]]) {
     const field = Object.assign(document.createElement("input"), { type: "hidden", name, value });
     field.dataset.filter = "";
     form.append(field);

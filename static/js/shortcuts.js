@@ -48,13 +48,14 @@ window.SimpleBatchShortcuts = (() => {
   document.addEventListener("keydown", (event) => {
     const dialog = document.querySelector("dialog[open]");
     if (event.defaultPrevented || event.isComposing || (dialog && !dialog.matches("[data-rows]"))) return;
-    if (event.altKey || isText(event.target)) return;
+    if (event.altKey) return;
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey) {
       const mod = MAC ? event.metaKey && !event.ctrlKey : event.ctrlKey && !event.metaKey;
       if (mod && !event.shiftKey && key.toLowerCase() === "k" && acts.palette && acts.palette() !== false) event.preventDefault();
       return;
     }
+    if (isText(target)) return;
     const first = before;
     before = key === "g" ? "g" : null;
     if (key === "Enter" && target.closest("a, button, input, summary")) return;

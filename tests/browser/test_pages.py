@@ -173,7 +173,7 @@ def test_a_group_is_retried_with_another_config_and_one_is_edited(page, t, quest
         expect_status(page, "completed")
         add_config(page, t, second.base_url, "second")
         page.goto("/jobs/1/errors")
-        page.locator("summary", has_text=t("Retry requests")).click()
+        page.locator("summary", has_text=t("Retry …")).click()
         page.get_by_label(t("connection")).select_option(label="second")
         page.get_by_label(t("Max tokens")).fill("77")
         page.locator("form").get_by_role("button", name=t("Retry requests")).click()

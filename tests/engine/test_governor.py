@@ -180,13 +180,14 @@ def test_a_refusal_in_slow_start_makes_later_calls_wait_for_what_it_means():
     assert refused <= 6.5
 
 
-def test_calls_that_were_held_back_in_slow_start_do_not_start_all_at_once():
-    """Runs in which the first refusals come while few calls are in flight."""
-    for seed in (1, 5, 7):
+def test_calls_that_the_first_refusal_held_back_do_not_start_all_at_once():
+    refused = 0
+    seeds = range(60)
+    for seed in seeds:
         run = Simulation(TokenBucket(10, 20), way_s=0.1)
         run.rng, run._ways = random.Random(seed), random.Random(seed + 100)
-        _admitted, refused = run.run(5)
-        assert refused <= 12, seed
+        refused += run.run(5)[1]
+    assert refused <= 9.2 * len(seeds)
 
 
 def test_a_limit_of_calls_at_a_time_is_used_where_calls_overtake_each_other():

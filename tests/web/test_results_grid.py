@@ -117,6 +117,48 @@ def test_the_columns_are_those_of_the_table_the_answer_and_its_fields(client, ta
     assert "<html" not in fragment
 
 
+@pytest.mark.parametrize("ready", [True, False], ids=["keys", "looked through"])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("cost>=0.00003", [2, 3]),
+        ("cost<=0.00003", [1, 2]),
+        ("cost=0.00003", [2]),
+        ("empty=cost", [4, 5, 6]),
+        ("latency>=1.5", [3, 5]),
+        ("latency<=1.5&tokens_in>=9", [2, 3]),
+        ("tokens_in=9", [2, 3]),
+        ("tokens_out>7&sort=-tokens_out", [5, 3]),
+        ("answer~=BAD", [2, 3]),
+        ("answer~=good&cost<=1", [1]),
+        ("cost=late", []),
+    ],
+)
+def test_answers_and_figures_are_filtered_by(client, table, monkeypatch, query, expected, ready):
+    figures = [  # cost in nano-units, latency in ms, tokens in and out
+        (10_000, 1000, 8, 5), (30_000, 1200, 9, 6), (34_500, 1500, 9, 8),
+        (None, None, None, None), (None, 9000, 12, 70), (None, 900, 2, 1),
+    ]  # fmt: skip
+    with connected():
+        for index, (cost, latency, tokens_in, tokens_out) in enumerate(figures):
+            Result.update(
+                cost_nano=cost, latency_ms=latency, input_tokens=tokens_in, output_tokens=tokens_out
+            ).where(Result.idx == index).execute()
+    if not ready:
+        monkeypatch.setattr(column_keys, "AT_ONCE", 0)
+    query = query.replace("tokens_out>7", "tokens_out>=7.5")
+    found = shown(client, table, query)
+    assert (found if ready else sorted(found)) == (expected if ready else sorted(expected))
+    lines = client.get(f"/jobs/{table}/export?format=jsonl&{query}").text.splitlines()
+    assert sorted(json.loads(line)["index"] + 1 for line in lines) == sorted(expected)
+
+
+def test_a_filter_on_a_figure_needs_a_number(client, table):
+    answer = client.get(f"/jobs/{table}/results?cost>=much", headers={"Accept": "application/json"})
+    assert answer.status_code == 400
+    assert "not a number" in answer.text
+
+
 def test_an_answer_that_is_too_long_for_a_cell_says_so(client, table):
     body = {"choices": [{"message": {"content": "x" * 200_000}, "finish_reason": "stop"}]}
     with connected():
@@ -357,7 +399,7 @@ def test_programs_get_the_rows_as_json_with_whole_values(client, table):
     [
         *("sort=nothing", "cols=nothing", "w=answer", "w=answer:x", "per=7", "h=XL", "wrap=2"),
         *("after=%21", "after=WzBd", "before=WzAsMSwyLDMsNCw1XQ", "after=99999999999999999999"),
-        *("col.nothing=1", "field.x~=1", "col.stars>=x", "empty=answer", "status=x", "min_ms=x"),
+        *("col.nothing=1", "field.x~=1", "col.stars>=x", "empty=started", "status=x", "min_ms=x"),
         *(
             "values=answer",
             "rows=x",
@@ -418,6 +460,12 @@ def test_a_retry_of_selected_rows_leads_back_to_them_and_names_those_left_out(cl
     assert answer.headers["Location"] == f"/jobs/{table}/results?sort=-cost&col.stars%3E=5"
     told = client.get(answer.headers["Location"]).text
     assert "Retrying 1 request. 2 selected rows are not retried" in told
+
+
+def test_a_retry_of_all_that_match_names_those_left_out_too(client, table):
+    answer = post(client, f"/jobs/{table}/retry", all="1", selected="6", query="")
+    told = client.get(answer.headers["Location"]).text
+    assert "Retrying 1 request. 5 selected rows are not retried" in told
 
 
 def test_the_tab_is_first_once_the_job_has_ended(client, table, make_job):

@@ -163,6 +163,10 @@ def test_a_schema_is_checked_and_is_part_of_what_is_asked(bench, add_config):
         add_config(endpoint.base_url, concurrency=1)
         bench.run(count=2, schema=json.dumps(schema))
         assert 'data-outcome="schema"' in bench.page()
+        calls = endpoint.calls
+        bench.run(count=2, schema=json.dumps(schema))  # these are answers, and paid for
+        assert endpoint.calls == calls
+        assert "time unknown" not in bench.post("estimate", schema=json.dumps(schema)).text
         assert "response_format" in endpoint.bodies[0]
         calls = endpoint.calls
         bench.run(schema="")
@@ -394,7 +398,7 @@ def test_a_finished_job_opens_with_its_failed_rows(client, app, add_config, tmp_
     answer = client.get(f"/jobs/new?clone={job.id}&workbench=1")
     bench = Bench(client, int(answer.location.split("/")[3]))
     page = bench.page()
-    assert re.findall(r'id="prompt-(\d+)"', page) == ["7", "5", "3"]
+    assert re.findall(r'id="prompt-(\d+)"', page) == ["7", "5", "3", "1", "2"]
     assert "Say {{question}}" in page
     assert f"/jobs/new?clone={job.id}&amp;workbench=1" in client.get(f"/jobs/{job.id}").text
 
