@@ -23,11 +23,9 @@ CELL, FIELD, SCORED = "col.", "field.", "scored."
 RATED = ("rating", "labels", "note")
 ANSWER = "answer"
 FIGURES = ("cost", "latency", "first_token", "tokens_in", "tokens_out")
-SCALES = {
-    "cost": 10**9,
-    "latency": 1000,
-    "first_token": 1000,
-}  # as stored: nano-units, ms; as asked for: units, s
+# what is asked for in units of the currency and seconds is stored in nano-units and milliseconds
+TIMES = ("latency", "first_token")
+SCALES = {"cost": 10**9, **dict.fromkeys(TIMES, 1000)}
 MAX_ANSWER = 200_000  # bytes of an answer that the grid reads
 _SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
 _FITTING = (

@@ -18,7 +18,7 @@ from ..core.request_input import Parameters
 from ..services import configs, jobs, judging, result_views
 from ..store import column_condition, ratings
 from ..store.column_condition import Condition
-from ..store.grid_columns import FIGURES, Columns
+from ..store.grid_columns import FIGURES, TIMES, Columns
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
@@ -146,7 +146,7 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "request_query": urlencode(asked.wanted.to_args()),
         "numeric": grid_view.NUMERIC,
         "figures": FIGURES,
-        "units": {"cost": asked.job.currency, "latency": "s", "first_token": "s"},
+        "units": {"cost": asked.job.currency, **dict.fromkeys(TIMES, "s")},
         "listed": grid_view.LISTED,
         "cell_text": grid_view.cell_text,
         "is_cut": grid_view.is_cut,
