@@ -83,7 +83,7 @@ def test_an_answer_is_shown_as_what_it_is(browser, answered, language, t):
         page.goto("/jobs/1/requests/0")
         answer = page.locator("#answer")
         expect(page.locator("#facts-part dd").first).to_have_text("1")  # counted from 1
-        expect(page.locator("#walk [rel=next]")).to_have_text("2 ›")
+        expect(page.locator("#walk [rel=next]")).to_have_text(f"{t('Next')} ›")
 
         # formulas, none of a price
         expect(answer.locator(".katex")).to_have_count(5)
