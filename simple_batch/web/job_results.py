@@ -16,7 +16,7 @@ from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..core.request_input import Parameters
 from ..services import configs, jobs, judging, result_views
-from ..store import column_condition, ratings
+from ..store import column_condition, column_keys, ratings
 from ..store.column_condition import Condition
 from ..store.grid_columns import FIGURES, TIMES, Columns
 from ..store.models import Job
@@ -146,6 +146,7 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "request_query": urlencode(asked.wanted.to_args()),
         "numeric": grid_view.NUMERIC,
         "figures": FIGURES,
+        "counts_values": asked.job.total <= column_keys.AT_ONCE,
         "units": {"cost": asked.job.currency, **dict.fromkeys(TIMES, "s")},
         "listed": grid_view.LISTED,
         "cell_text": grid_view.cell_text,

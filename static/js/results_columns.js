@@ -107,7 +107,7 @@ async function loadValues(link) {
   link.after(document.adoptNode(page.querySelector(".values-list")));
 }
 
-// The values of a column are listed when its menu opens, and counted again on the link.
+// The values of a column are listed when its menu opens, those of a large job on the link: they need an index.
 function showValues() {
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-values-of]");
@@ -116,7 +116,7 @@ function showValues() {
     loadValues(link);
   });
   document.addEventListener("toggle", ({ target }) => {
-    const link = target.open && target.closest("#results thead") && target.querySelector("[data-values-of]");
+    const link = target.open && target.closest("#results thead") && target.querySelector("[data-values-of][data-at-once]");
     if (link && !target.querySelector(".values-list")) loadValues(link);
   }, true);
 }
