@@ -61,6 +61,7 @@
     if (!(await list(url))) return;
     title.textContent = kind === "bucket" ? clock.format(item.t * 1000) : `${item.from_ms}–${item.to_ms} ms`;
     if (!drawer.open) drawer.showModal();
+    markSteps();
   }
   let asked = 0;
   // puts the requests into the part; true if they are still wanted then
@@ -96,15 +97,19 @@
   });
   document.getElementById("bucket-close").addEventListener("click", () => drawer.close());
 
-  const step = (by) => {
-    if (!chosen) return;
+  // the next bar with requests; undefined behind the last one
+  const neighbour = (by) => {
     const items = listOf(chosen.kind);
     let n = chosen.n + by;
     while (items[n] && !items[n].succeeded && !items[n].failed && !items[n].count) n += by;
-    choose({ kind: chosen.kind, n });
+    return items[n] && { kind: chosen.kind, n };
   };
-  document.getElementById("bucket-previous").addEventListener("click", () => step(-1));
-  document.getElementById("bucket-next").addEventListener("click", () => step(1));
+  const step = (by) => { if (chosen && neighbour(by)) choose(neighbour(by)); };
+  const steps = [["bucket-previous", -1], ["bucket-next", 1]].map(([id, by]) => [document.getElementById(id), by]);
+  for (const [button, by] of steps) button.addEventListener("click", () => step(by));
+  const markSteps = () => {
+    for (const [button, by] of steps) button.setAttribute("aria-disabled", String(!neighbour(by)));
+  };
   const mark = () => {
     for (const button of part.querySelectorAll("[data-which]")) {
       button.classList.toggle("active", button.dataset.which === which);
