@@ -45,7 +45,9 @@
     const answer = await fetch(location.href).catch(() => null);
     if (!answer || !answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    buckets = JSON.parse(page.getElementById("throughput-data").textContent);
+    const data = page.getElementById("throughput-data");
+    if (!data) return; // the page of a login
+    buckets = JSON.parse(data.textContent);
     update();
     document.getElementById("waiting").replaceWith(document.adoptNode(page.getElementById("waiting")));
     const answers = document.getElementById("answers");

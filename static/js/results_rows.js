@@ -38,7 +38,9 @@ async function fetched(address) {
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(String(answer.status));
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  return page.getElementById("results-part");
+  const fresh = page.getElementById("results-part");
+  if (!fresh) throw new Error("another page"); // of a login
+  return fresh;
 }
 
 async function fetchRows(name) {

@@ -67,10 +67,14 @@ def test_pages_jobs_and_actions_are_found_by_typing(demo, t):
     page.goto("/jobs")
     page.keyboard.press("/")
     expect(page.locator("main input[type=search]")).to_be_focused()
-    page.keyboard.press("Control+k")
     page.keyboard.type("?gn")
     expect(page.locator("main input[type=search]")).to_have_value("?gn")
     expect(palette).to_be_hidden()
+    # but the palette opens from there, too, and gives the focus back
+    page.keyboard.press("Control+k")
+    expect(palette).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("main input[type=search]")).to_be_focused()
 
     # the same registry feeds the list of shortcuts and the keys
     page.locator("#feed").click()

@@ -9,7 +9,7 @@ import pytest
 
 from simple_batch import export, insight
 from simple_batch.core.domain import Outcome, Spread
-from simple_batch.core.errors import InvalidInput
+from simple_batch.core.errors import Conflict, InvalidInput
 from simple_batch.services import job_creation, job_retry, jobs
 from simple_batch.services.job_options import ExtraConfig
 from simple_batch.store import response_cache
@@ -236,6 +236,15 @@ def test_duplicates_have_the_outcome_of_their_original(start, endpoint, wait_for
     assert outcomes(job_id) == {"cut_off": 10, "ok": 20}
 
 
+def sent_again(job_id: int, index: int) -> bool:
+    """False while the job is finalizing, as it may be after the edit before."""
+    try:
+        job_retry.send_again(job_id, index, '{"messages": [{"role": "user", "content": "x"}]}')
+    except Conflict:
+        return False
+    return True
+
+
 def test_counters_follow_retries_edits_and_resets(start, endpoint, make_job, wait_for):
     rng = random.Random(3)
     answers = [CUT, REFUSED, EMPTY, TOOL, GOOD, GOOD, GOOD, e.error(400, "no")]
@@ -248,10 +257,7 @@ def test_counters_follow_retries_edits_and_resets(start, endpoint, make_job, wai
         lambda: job_retry.retry(job_id, RequestFilter(cause="bad_response")),
         lambda: job_retry.retry(job_id, RequestFilter(outcome="cut_off")),
         lambda: job_retry.retry(job_id, RequestFilter(outcome="empty")),
-        lambda: [
-            job_retry.send_again(job_id, index, '{"messages": [{"role": "user", "content": "x"}]}')
-            for index in range(5)
-        ],
+        lambda: [wait_until(lambda at=index: sent_again(job_id, at)) for index in range(5)],
         lambda: jobs.reset(job_id),
     ]
     for step in again:
