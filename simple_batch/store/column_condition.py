@@ -6,6 +6,7 @@ where one of the labels is that. ``answer~=late`` is about the answer, ``cost>=0
 ``latency<=1.5`` (s), ``first_token``, ``tokens_in`` and ``tokens_out`` about figures of a request.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,8 +58,10 @@ class Condition(msgspec.Struct, frozen=True):
         scale = SCALES.get(self.column)
         if scale is None:
             return self.texts
-        numbers = (number_of(text) for text in self.texts)
-        return tuple(f"{round(number * scale)}" for number in numbers if number is not None)
+        numbers = (
+            (number_of(text) or 0.0) * scale for text in self.texts if number_of(text) is not None
+        )
+        return tuple(f"{round(number)}" for number in numbers if math.isfinite(number))
 
     def on_keys(self, table: str) -> tuple[str, list]:
         """The same as SQL on the sort keys ``table``; a key that is cut is taken for one that may

@@ -102,9 +102,10 @@ async function loadValues(link) {
   const answer = await fetch(link.dataset.url);
   if (!answer.ok) return say(document.getElementById("results-news").dataset.notLoaded);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const menu = link.closest(".menu-list");
-  for (const old of menu.querySelectorAll(".values-list")) old.remove();
-  link.after(document.adoptNode(page.querySelector(".values-list")));
+  const values = page.querySelector(".values-list");
+  if (!values) return; // of a login
+  for (const old of link.closest(".menu-list").querySelectorAll(".values-list")) old.remove();
+  link.after(document.adoptNode(values));
 }
 
 // The values of a column are listed when its menu opens, those of a large job on the link: they need an index.

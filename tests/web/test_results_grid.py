@@ -132,6 +132,9 @@ def test_the_columns_are_those_of_the_table_the_answer_and_its_fields(client, ta
         ("answer~=BAD", [2, 3]),
         ("answer~=good&cost<=1", [1]),
         ("cost=late", []),
+        ("cost=1e308&cost=nan", []),
+        ("cost>=1e308", []),
+        ("latency<=1e308&latency>=-1e308", [1, 2, 3, 5, 6]),
     ],
 )
 def test_answers_and_figures_are_filtered_by(client, table, monkeypatch, query, expected, ready):
