@@ -181,3 +181,14 @@ def test_jobs_page(job):
     assert insight.jobs_page(config="none").rows == []
     Job.update(deleted_at=1).where(Job.id == other).execute()
     assert insight.job_counts() == {"paused": 1}
+
+
+def test_no_time_is_left_to_tell_while_the_endpoint_does_not_answer(job, monkeypatch):
+    summary = importlib.import_module("simple_batch.insight.summary")
+    found = Job.get_by_id(job)
+    found.status, found.total = "running", 100
+    live = {"rate": 2.0, "waiting": None}
+    monkeypatch.setattr(summary, "live_of", lambda _job: live)
+    assert summary.eta_s(found) > 0
+    live["waiting"] = {"since": 1_000, "reason": "refused", "next_probe_at": None}
+    assert summary.eta_s(found) is None

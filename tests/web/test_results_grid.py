@@ -156,6 +156,13 @@ def test_answers_and_figures_are_filtered_by(client, table, monkeypatch, query, 
     assert sorted(json.loads(line)["index"] + 1 for line in lines) == sorted(expected)
 
 
+def test_what_a_failed_request_cost_is_on_its_page_as_in_the_grid(client, table):
+    with connected():
+        Result.update(cost_nano=34_500).where(Result.idx == 3).execute()
+    for page in ("results", "requests/3"):
+        assert "$0.0000345" in client.get(f"/jobs/{table}/{page}").text, page
+
+
 def test_a_filter_on_a_figure_needs_a_number(client, table):
     answer = client.get(f"/jobs/{table}/results?cost>=much", headers={"Accept": "application/json"})
     assert answer.status_code == 400
