@@ -36,7 +36,7 @@ def begin(job_id: int, wanted: RequestFilter, selection: Selection | None = None
     found = rows(job, "all", wanted, selection)
     first = next(found, None)
     if first is None:
-        raise UploadRejected(translatable("No request matches. There is nothing to send again."))
+        raise UploadRejected(translatable("No request matches, so there is nothing for a new job."))
     found = itertools.chain([first], found)
     if table_rows.are_stored(job):
         return _from_table(job, found)

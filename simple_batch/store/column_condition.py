@@ -58,9 +58,7 @@ class Condition(msgspec.Struct, frozen=True):
         scale = SCALES.get(self.column)
         if scale is None:
             return self.texts
-        numbers = (
-            (number_of(text) or 0.0) * scale for text in self.texts if number_of(text) is not None
-        )
+        numbers = ((number_of(text) or 0.0) * scale for text in self.texts)
         return tuple(f"{round(number)}" for number in numbers if math.isfinite(number))
 
     def on_keys(self, table: str) -> tuple[str, list]:
@@ -146,11 +144,23 @@ def _condition(name: str, texts: tuple[str, ...], columns: Columns) -> Condition
             ),
             name,
         )
-    if condition.sign in (LEAST, MOST) and (len(texts) > 1 or number_of(texts[0]) is None):
-        raise InvalidInput(
-            translatable("%(name)s=%(value)r: not a number.", name=name, value=texts[0][:60]), name
-        )
+    _check_numbers(condition, name)
     return condition
+
+
+def _check_numbers(condition: Condition, parameter: str) -> None:
+    """Figures are compared as numbers, and only as such; bounds are one number."""
+    is_bound = condition.sign in (LEAST, MOST)
+    if not is_bound and condition.column not in FIGURES:
+        return
+    wrong = [text for text in condition.texts if number_of(text) is None]
+    if condition.sign == CONTAINS or (is_bound and len(condition.texts) > 1):
+        wrong = list(condition.texts)
+    if wrong:
+        raise InvalidInput(
+            translatable("%(name)s=%(value)r: not a number.", name=parameter, value=wrong[0][:60]),
+            parameter,
+        )
 
 
 def _known(name: str, columns: Columns, parameter: str) -> str:

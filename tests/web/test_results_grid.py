@@ -128,11 +128,10 @@ def test_the_columns_are_those_of_the_table_the_answer_and_its_fields(client, ta
         ("latency>=1.5", [3, 5]),
         ("latency<=1.5&tokens_in>=9", [2, 3]),
         ("tokens_in=9", [2, 3]),
-        ("tokens_out>7&sort=-tokens_out", [5, 3]),
+        ("tokens_out>=7.5&sort=-tokens_out", [5, 3]),
         ("answer~=BAD", [2, 3]),
         ("answer~=good&cost<=1", [1]),
-        ("cost=late", []),
-        ("cost=1e308&cost=nan", []),
+        ("cost=1e308", []),
         ("cost>=1e308", []),
         ("latency<=1e308&latency>=-1e308", [1, 2, 3, 5, 6]),
     ],
@@ -149,7 +148,6 @@ def test_answers_and_figures_are_filtered_by(client, table, monkeypatch, query, 
             ).where(Result.idx == index).execute()
     if not ready:
         monkeypatch.setattr(column_keys, "AT_ONCE", 0)
-    query = query.replace("tokens_out>7", "tokens_out>=7.5")
     found = shown(client, table, query)
     assert (found if ready else sorted(found)) == (expected if ready else sorted(expected))
     lines = client.get(f"/jobs/{table}/export?format=jsonl&{query}").text.splitlines()
@@ -163,8 +161,9 @@ def test_what_a_failed_request_cost_is_on_its_page_as_in_the_grid(client, table)
         assert "$0.0000345" in client.get(f"/jobs/{table}/{page}").text, page
 
 
-def test_a_filter_on_a_figure_needs_a_number(client, table):
-    answer = client.get(f"/jobs/{table}/results?cost>=much", headers={"Accept": "application/json"})
+@pytest.mark.parametrize("query", ["cost>=much", "cost=late", "cost=nan", "cost~=3", "latency~=1"])
+def test_a_filter_on_a_figure_needs_a_number(client, table, query):
+    answer = client.get(f"/jobs/{table}/results?{query}", headers={"Accept": "application/json"})
     assert answer.status_code == 400
     assert "not a number" in answer.text
 
@@ -452,7 +451,7 @@ def test_exports_new_jobs_and_retries_take_exactly_the_rows_of_the_grid(client, 
     assert re.search(rf'<option selected value="{config}">', began)  # the connection of the job
     answer = post(client, f"/jobs/{table}/again", **{"field.label": "nothing"})
     assert answer.headers["Location"] == f"/jobs/{table}"
-    assert "No request matches." in client.get(answer.headers["Location"]).text
+    assert "No request matches" in client.get(answer.headers["Location"]).text
     answer = post(client, f"/jobs/{table}/retry", **{"col.stars": "1"})
     assert "None of these requests failed" in client.get(answer.headers["Location"]).text
     post(client, f"/jobs/{table}/retry", **{"col.stars>": "7"})
