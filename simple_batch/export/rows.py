@@ -13,6 +13,7 @@ from ..core.json_pieces import exceeds
 from ..core.reasoning import mentions_reasoning
 from ..store import rating_condition, ratings
 from ..store.database import connected
+from ..store.grid_columns import MAX_ANSWER, RATED
 from ..store.models import Job, database
 from ..store.ratings import UserRating
 from ..store.request_filter import RequestFilter
@@ -90,15 +91,32 @@ class Row(msgspec.Struct):
         return content.reasoning_of(content.loaded(response)) or None
 
     @property
-    def figures(self) -> dict[str, int | None]:
-        """Those that conditions may be on (store/grid_columns.FIGURES)."""
-        return {
+    def sources(self) -> dict[str, Any]:
+        """What the columns of a results grid are read from (store/grid_columns.Columns.sources)."""
+        answer = self.response if len(self.response or b"") < MAX_ANSWER else None
+        found = {
+            "cells": self.cells,
+            "fields": answer if self.status == "succeeded" else None,
+            "custom_id": self.custom_id,
+            "prompt": self.body if len(self.body) < MAX_ANSWER else None,
+            "answer": answer,
+            "outcome": self.outcome or self.status,
             "cost": self.cost_nano,
             "latency": self.latency_ms,
             "first_token": self.first_token_ms,
             "tokens_in": self.input_tokens,
             "tokens_out": self.output_tokens,
+            "config": self.config,
+            "model": self.model,
+            "attempts": self.attempts,
+            "started": self.started_at,
+            "finished": self.finished_at,
+            "code": self.http_status,
+            "finish_reason": self.finish_reason,
+            "service_tier": self.service_tier,
         }
+        found.update(zip(RATED, self.rated or (None, None, None), strict=True))
+        return {**found, **self.scored}
 
     @property
     def cost(self) -> float | None:
@@ -128,7 +146,7 @@ def rows(
         yield from found
         return
     for row in found:
-        if matcher.matches(row.cells, row.status, row.response, row.rated, row.scored, row.figures):
+        if matcher.matches(row.sources):
             yield row
 
 

@@ -2,26 +2,37 @@
 
 ``col.stars=5`` (equal; several: one of them), ``col.review~=late`` (contains), ``col.stars>=3``,
 ``col.stars<=4``, ``empty=col.review``. Texts are compared without regard to case. ``labels=wrong`` holds
-where one of the labels is that. ``answer~=late`` is about the answer, ``cost>=0.01`` (units of the currency),
-``latency<=1.5`` (s), ``first_token``, ``tokens_in`` and ``tokens_out`` about figures of a request.
+where one of the labels is that. ``answer~=late`` and ``model=small`` are about TEXTS of a request, ``cost>=0.01``
+(units of the currency), ``latency<=1.5`` (s) and ``finished>=1764500000`` (s since 1970) about FIGURES.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from .grid_columns import ANSWER, CELL, FIELD, FIGURES, RATED, SCALES, SCORED, Columns, text_of
+from .grid_columns import (
+    CELL,
+    FIELD,
+    FIGURES,
+    MOMENTS,
+    RATED,
+    SCALES,
+    SCORED,
+    TEXTS,
+    Columns,
+    text_of,
+)
 from .sort_key import CUT, EMPTY, NUMBER, SortKey, folded, key_of, number_of
 
 EQUAL, CONTAINS, LEAST, MOST, IS_EMPTY = "=", "~", ">", "<", "empty"
 MAX_TEXT = 500  # characters
 MAX_CONDITIONS = 20
 MAX_VALUES = 50  # of one condition
-_NAMED = (*RATED, ANSWER, *FIGURES)
+_NAMED = (*RATED, *TEXTS, *FIGURES)
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -99,11 +110,6 @@ class Condition(msgspec.Struct, frozen=True):
         return (self.column,) if self.sign == IS_EMPTY else self.texts
 
 
-def named_in(args: Iterable[str]) -> bool:
-    """Whether URL parameters have conditions on columns."""
-    return any(_is_named(name) or name == IS_EMPTY for name in args)
-
-
 def _is_named(parameter: str) -> bool:
     """Whether a URL parameter is a condition on a column."""
     return parameter.startswith((CELL, FIELD, SCORED)) or parameter.rstrip("~<>") in _NAMED
@@ -116,7 +122,7 @@ def parse(args: Any, columns: Columns) -> tuple[Condition, ...]:
     for name in args:
         texts = tuple(text for text in args.getlist(name) if text.strip())
         if name == IS_EMPTY:
-            found += [Condition(_known(text, columns, IS_EMPTY), IS_EMPTY) for text in texts]
+            found += [Condition(_of_any(text, columns), IS_EMPTY) for text in texts]
         elif _is_named(name) and texts:
             found.append(_condition(name, texts, columns))
     if len(found) > MAX_CONDITIONS:
@@ -157,10 +163,18 @@ def _check_numbers(condition: Condition, parameter: str) -> None:
     if condition.sign == CONTAINS or (is_bound and len(condition.texts) > 1):
         wrong = list(condition.texts)
     if wrong:
-        raise InvalidInput(
-            translatable("%(name)s=%(value)r: not a number.", name=parameter, value=wrong[0][:60]),
-            parameter,
+        words = translatable(
+            "%(name)s=%(value)r: not a number.", name=parameter, value=wrong[0][:60]
         )
+        if condition.column in MOMENTS:
+            words = translatable(
+                "%(name)s=%(value)r: give seconds since 1970.", name=parameter, value=wrong[0][:60]
+            )
+        raise InvalidInput(words, parameter)
+
+
+def _of_any(name: str, columns: Columns) -> str:
+    return name if name in columns else _known(name, columns, IS_EMPTY)
 
 
 def _known(name: str, columns: Columns, parameter: str) -> str:

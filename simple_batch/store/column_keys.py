@@ -161,7 +161,7 @@ def build_step(column_id: int) -> bool:
 
 def _add_step(column: GridColumn, columns: Columns) -> bool:
     source = columns.source_of(column.name)
-    by_bytes = column.name == "prompt" or source.sql.startswith("CASE") or source.follows
+    by_bytes = source.sql.startswith("CASE") or source.follows
     size = LARGE_STEP if by_bytes else STEP
     read = _Reader(column, columns)
     if column.next_idx < column.job.total:

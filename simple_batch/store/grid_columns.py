@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 CELL, FIELD, SCORED = "col.", "field.", "scored."
 RATED = ("rating", "labels", "note")
-ANSWER = "answer"
-FIGURES = ("cost", "latency", "first_token", "tokens_in", "tokens_out")
-# what is asked for in units of the currency and seconds is stored in nano-units and milliseconds
+TEXTS = ("answer", "prompt", "custom_id", "model", "finish_reason", "service_tier")
 TIMES = ("latency", "first_token")
-SCALES = {"cost": 10**9, **dict.fromkeys(TIMES, 1000)}
-MAX_ANSWER = 200_000  # bytes of an answer that the grid reads
+MOMENTS = ("started", "finished")
+FIGURES = ("cost", *TIMES, "tokens_in", "tokens_out", "attempts", *MOMENTS)
+# what is asked for in units of the currency and seconds is stored in nano-units and milliseconds
+SCALES = {"cost": 10**9, **dict.fromkeys((*TIMES, *MOMENTS), 1000)}
+MAX_ANSWER = 200_000  # bytes of an answer, or of a request, that the grid reads
 _SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
 _FITTING = (
     f"CASE WHEN x.status = 'succeeded' AND length(x.response) < {MAX_ANSWER} THEN x.response END"
@@ -35,6 +36,9 @@ _SCORED = (
     "(SELECT CASE WHEN y.status = 'succeeded' AND length(y.response) < {most} THEN y.response END "
     "FROM request q JOIN result y ON y.job_id = q.job_id AND y.idx = q.idx "
     "WHERE q.job_id = {job} AND q.custom_id = r.custom_id)"
+)
+_SENT = (
+    "coalesce((SELECT o.body FROM override o WHERE o.job_id = r.job_id AND o.idx = r.idx), r.body)"
 )
 _header = msgspec.json.Decoder(list[str | tuple[str, str]]).decode
 _list = msgspec.json.Decoder(list).decode
@@ -69,11 +73,12 @@ def _cells(raw: bytes | None) -> list:
     return _list(bytes(raw)) if raw else []
 
 
-def _prompt(body: bytes) -> str:
-    data = content.loaded(body)
-    if data is None:  # longer than what was read of it
-        return bytes(body)[:400].decode("utf-8", "replace")
-    return content.prompt_of(data)
+def _prompt(body: bytes | None) -> str | None:
+    return content.prompt_of(content.loaded(body)) if body else None
+
+
+def _short(body: str) -> str:
+    return f"CASE WHEN length({body}) < {MAX_ANSWER} THEN {body} END"
 
 
 def _answer(response: bytes | None) -> str:
@@ -98,7 +103,7 @@ def _text(text: str | None) -> str | None:
 
 _OURS = {
     "custom_id": Source("r.custom_id", _same, False),
-    "prompt": Source("substr(r.body, 1, 20000)", _prompt, False),
+    "prompt": Source(_short("r.body"), _prompt, False),
     "answer": Source(_SHORT_ANSWER, _answer),
     "outcome": Source("coalesce(x.outcome, x.status)", _same),
     "cost": Source("x.cost_nano", _same),
@@ -127,6 +132,8 @@ class Columns:
 
     def __init__(self, job: Job):
         self.sources: dict[str, Source] = dict(_OURS)
+        if job.overrides:  # what was sent last, which changes with the result
+            self.sources["prompt"] = Source(_short(_SENT), _prompt)
         self.by_name: dict[str, Column] = {}
         header = _header(job.header) if job.header else []
         names = [entry if isinstance(entry, str) else entry[0] for entry in header]
@@ -178,7 +185,7 @@ class Columns:
     @property
     def filtered(self) -> list[str]:
         """Names of the columns that conditions are possible on."""
-        return [*self.valued, ANSWER, *FIGURES, *RATED]
+        return [*self.valued, *TEXTS, *FIGURES, *RATED]
 
     def source_of(self, name: str) -> Source:
         return self.sources[self.by_name[name].source]

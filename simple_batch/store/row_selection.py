@@ -2,6 +2,7 @@
 single requests."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from . import column_condition
 from .column_condition import Condition
-from .grid_columns import MAX_ANSWER, RATED, Columns
+from .grid_columns import Columns
 from .models import Job, database
 
 MAX_ROWS = 20_000  # single requests
@@ -41,8 +42,7 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 class Matcher:
-    """Decides by the stored parts of a request, its result, its ratings and what other jobs make of its answer
-    whether all conditions hold."""
+    """Decides by what the columns of a request are read from whether all conditions hold."""
 
     def __init__(self, job: Job, conditions: tuple[Condition, ...]):
         self._job_id = job.id
@@ -65,23 +65,8 @@ class Matcher:
         found = database.execute_sql(query, (self._job_id, listed))
         return {idx: dict(zip(self._scored, raw, strict=True)) for idx, *raw in found}
 
-    def matches(
-        self,
-        cells: bytes | None,
-        status: str | None,
-        response: bytes | None,
-        rated: tuple[int | None, str, str] | None = None,
-        scored: dict[str, bytes | None] | None = None,
-        figures: dict[str, int | None] | None = None,
-    ) -> bool:
-        """``cells`` and ``response`` are the JSON that is stored; ``rated`` the mean score in hundredths,
-        labels and note (store/ratings.py); ``scored`` what the method of that name gave; ``figures`` are those of
-        the request (FIGURES)."""
-        short = response if response and len(response) < MAX_ANSWER else None
-        raw: dict[str, Any] = {"cells": cells, "answer": short, **(figures or {})}
-        raw["fields"] = short if status == "succeeded" else None
-        raw.update(zip(RATED, rated or (None, None, None), strict=True))
-        raw.update(scored or {})
+    def matches(self, raw: Mapping[str, Any]) -> bool:
+        """``raw`` is what was selected for each source of columns (grid_columns.Columns.sources)."""
         columns = self._columns
         sources = {columns.by_name[name].source for name in self._names}
         decoded = {source: columns.sources[source].decode(raw[source]) for source in sources}

@@ -10,7 +10,18 @@ from ..core import content
 from ..core.domain import Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
-from ..store.grid_columns import CELL, FIELD, RATED, SCORED, Columns, text_of
+from ..store.column_condition import CONTAINS, LEAST, MOST
+from ..store.grid_columns import (
+    CELL,
+    FIELD,
+    FIGURES,
+    MOMENTS,
+    RATED,
+    SCORED,
+    TEXTS,
+    Columns,
+    text_of,
+)
 
 SIZES = (25, 50, 100, 200, 500)
 HEIGHTS = ("S", "M", "L")
@@ -43,7 +54,10 @@ TITLES = {
 NUMERIC = frozenset(
     {"cost", "latency", "first_token", "tokens_in", "tokens_out", "attempts", "code", "rating"}
 )
-LISTED = ("outcome", "config", "rating", "labels")  # columns whose values are filters of results
+# columns besides the user's whose values a menu lists
+LISTED = (
+    "outcome", "config", "rating", "labels", "model", "attempts", "code", "finish_reason", "service_tier",
+)  # fmt: skip
 _SHOWN_BEHIND = ("cost", "latency", "tokens_in", "tokens_out", "config")
 
 
@@ -120,16 +134,28 @@ def is_cut(value: Any) -> bool:
     return len(text_of(value)) > LONGEST
 
 
-def filter_by(name: str, value: Any) -> dict[str, str | None]:
-    """The URL parameters of the requests with this value, and without other filters of the column."""
-    if name == "config":
-        return {"config": value}
+def signs(name: str) -> list[tuple[str, str]]:
+    """The comparisons that the menu of a column offers: the sign of its URL parameter, and words."""
+    if name in (*TEXTS, "labels", "note"):
+        return [(CONTAINS, gettext("contains"))]
+    if name in MOMENTS:
+        return [(LEAST, gettext("from")), (MOST, gettext("until"))]
+    bounds = [(LEAST, "≥"), (MOST, "≤")]
+    return bounds if name in (*FIGURES, "rating") else [(CONTAINS, gettext("contains")), *bounds]
+
+
+def filter_by(name: str, value: Any, empty: list[str]) -> dict[str, Any]:
+    """The URL parameters of the requests with this value, and without other filters of the column;
+    ``empty``: the columns that have to be empty now."""
     if name == "outcome":
         is_outcome = value in set(Outcome)
         status = None if is_outcome else value or RequestStatus.PENDING.value
         return {"outcome": value if is_outcome else None, "status": status}
     text = text_of(value)
-    return {name: text, "empty": None} if text.strip() else {name: None, "empty": name}
+    others = [column for column in empty if column != name]
+    if not text.strip():
+        return {name: None, "empty": [*others, name]}
+    return {name: text, "empty": others or None}
 
 
 def value_label(value: Any) -> str:

@@ -1,7 +1,8 @@
 """Languages: ``?lang=`` (kept in a cookie), the cookie, the browser, the setting; and times in the time
 zone of the page."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -93,22 +94,37 @@ def _switch(code: str) -> str:
 
 
 def epoch_ms(local: datetime) -> int:
-    """A local time in the page's time zone as epoch milliseconds."""
-    return round(local.replace(tzinfo=get_timezone()).timestamp() * 1000)
+    """A time as epoch milliseconds; one without a time zone is in that of the page."""
+    return round(
+        (local if local.tzinfo else local.replace(tzinfo=get_timezone())).timestamp() * 1000
+    )
 
 
-def with_epochs(args) -> dict | None:
-    """URL parameters with ``from`` and ``to`` of datetime fields converted to epoch seconds, which links
-    can pass on; None if there is nothing to convert. Raises InvalidInput."""
-    local = {name: args[name] for name in ("from", "to") if "T" in args.get(name, "")}
+def with_epochs(args, names: Sequence[str] = ("from", "to")) -> dict | None:
+    """URL parameters with the ``names`` of datetime fields converted to epoch seconds, which links
+    can pass on; those that end with ``<`` to the end of the second, or of the day where there is but a date.
+    None if there is nothing to convert. Raises InvalidInput."""
+    local = {name: args[name] for name in names if _is_local(args.get(name, ""))}
     if not local:
         return None
     found = {**args.to_dict(flat=False)}
     for name, value in local.items():
         try:
-            found[name] = epoch_ms(datetime.fromisoformat(value)) // 1000
+            found[name] = _epoch(value, name.endswith("<"))
         except (ValueError, OverflowError):
             raise InvalidInput(
                 translatable("%(name)s=%(value)r: not a time.", name=name, value=value), name
             ) from None
     return {name: value for name, value in found.items() if value not in ("", [""])}
+
+
+def _is_local(text: str) -> bool:
+    return "T" in text or text.count("-") == 2
+
+
+def _epoch(text: str, is_end: bool) -> int | float:
+    moment = datetime.fromisoformat(text)
+    if not is_end:
+        return epoch_ms(moment) // 1000
+    unit = timedelta(seconds=1) if "T" in text else timedelta(days=1)
+    return (epoch_ms(moment.replace(microsecond=0) + unit) - 1) / 1000

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
+from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
@@ -18,18 +19,21 @@ from ..core.request_input import Parameters
 from ..services import configs, jobs, judging, result_views
 from ..store import column_condition, column_keys, ratings
 from ..store.column_condition import Condition
-from ..store.grid_columns import FIGURES, TIMES, Columns
+from ..store.grid_columns import MOMENTS, TIMES, Columns
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
 from ..store.sort_key import number_of
 from . import grid_view, labels
+from .filters import when
 from .grid_view import GridView
+from .i18n import with_epochs
 from .job import common
 from .labels import translated
 from .rating_view import COUNTS, ReviewView, score_word
 
 blueprint = Blueprint("job_results", __name__)
+_LOCAL = [f"{name}{sign}" for name in MOMENTS for sign in "><"]  # what datetime fields fill in
 
 
 class _Asked:
@@ -73,6 +77,11 @@ class _Asked:
         return {**self.wanted.to_args(), **column_condition.as_args(self.conditions)}
 
     @property
+    def empty(self) -> list[str]:
+        """The columns that have to be empty."""
+        return [one.column for one in self.conditions if one.sign == column_condition.IS_EMPTY]
+
+    @property
     def args(self) -> dict[str, Any]:
         """All URL parameters but the place in the table."""
         sort = {} if self.sort == "index" else {"sort": self.sort}
@@ -94,6 +103,10 @@ class _Asked:
 def index(job_id: int):
     """The grid with the filters, order and columns of the URL; with ``fragment`` only the table."""
     job = jobs.get(job_id)
+    converted = with_epochs(request.args, _LOCAL)
+    if converted is not None:
+        here = url_for("job_results.index", job_id=job_id)
+        return redirect(f"{here}?{urlencode(converted, doseq=True)}", 303)
     asked = _Asked(job)
     is_part = bool(request.args.get("fragment"))
     place = "" if is_part else asked.before_opened()
@@ -130,6 +143,11 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         given = {name: value for name, value in args.items() if value is not None}
         return url_for("job_results.index", job_id=job_id, **given)
 
+    def only_empty(name: str, wanted: bool = True) -> str:
+        """The URL of the rows where a column is empty too, or no longer has to be."""
+        others = [column for column in asked.empty if column != name]
+        return here({"empty": [*others, name] if wanted else others or None})
+
     return {
         "page": page,
         "wanted": asked.wanted,
@@ -139,13 +157,16 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "filters": asked.filters,
         "args": asked.args,
         "here": here,
+        "only_empty": only_empty,
         "indexed": jobs.index_text(job_id) if asked.wanted.q else 1.0,
         "columns": asked.columns,
         "titles": {name: grid_view.title(name) for name in asked.columns.by_name},
         "request_urls": url_for("job_requests.index", job_id=job_id),
         "request_query": urlencode(asked.wanted.to_args()),
         "numeric": grid_view.NUMERIC,
-        "figures": FIGURES,
+        "signs": grid_view.signs,
+        "moments": MOMENTS,
+        "moment_of": _moment_of,
         "counts_values": asked.job.total <= column_keys.AT_ONCE,
         "units": {"cost": asked.job.currency, **dict.fromkeys(TIMES, "s")},
         "listed": grid_view.LISTED,
@@ -158,11 +179,23 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
     }
 
 
+def _moment_of(text: str) -> int | None:
+    """A moment of a condition as epoch ms."""
+    seconds = number_of(text)
+    # up to where a date can be written
+    return None if seconds is None or not 0 <= seconds < 10**11 else round(1000 * seconds)
+
+
 def _condition_text(job: Job) -> Callable[[Condition], str]:
-    """The values of a condition on one line; scores as cells show them."""
+    """The values of a condition on one line; scores and times as cells show them."""
 
     def text(condition: Condition) -> str:
         texts = condition.texts
+        if condition.column in MOMENTS:
+            moments = map(_moment_of, texts)
+            shown = zip(texts, moments, strict=True)
+            texts = tuple(one if ms is None else when(ms) for one, ms in shown)
+            return Markup(" | ").join(texts)
         if condition.column == "rating" and condition.sign == column_condition.EQUAL:
             numbers = map(number_of, texts)
             texts = tuple(score_word(number, job.rating_scale) for number in numbers)
@@ -204,7 +237,7 @@ def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
         and [
             {
                 "label": _value_label(name, one.value, asked.job),
-                "change": grid_view.filter_by(name, one.value),
+                "change": grid_view.filter_by(name, one.value, asked.empty),
                 "count": one.count,
             }
             for one in found

@@ -87,8 +87,13 @@ function sendFilters() {
   }
 }
 
+// Texts that a spreadsheet would run as formulas get an apostrophe, as in exports (export/csv_file.py).
+const formula = /^[=+\-@＝＋－＠\t\r]/;
+const plain = /^[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?$/;
+const safe = (text) => (formula.test(text) && !plain.test(text) ? `'${text}` : text);
 // Tabs, line breaks and quotes inside a cell as spreadsheets write them.
-const escaped = (text) => (/[\t\n\r"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const quoted = (text) => (/[\t\n\r"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const escaped = (text) => quoted(safe(text));
 const cells = (row) => [...row.cells].filter((cell) => !("skip" in cell.dataset));
 const textOf = (cell) => (cell.querySelector(":scope > div") || cell).textContent.trim();
 const asTsv = (table) => table.map((row) => row.map(escaped).join("\t")).join("\n");

@@ -56,10 +56,13 @@ def test_rows_are_read_selected_and_copied_by_keys(demo, t):
     expect(page.locator("#selected-form")).to_be_in_viewport()
     cell = rows(page).nth(1).locator("td[data-label] > div").first
     cell.evaluate("cell => { cell.textContent = 'a\\tb \"c\"\\nd'; }")
+    formula = rows(page).nth(2).locator("td[data-label] > div").first
+    formula.evaluate("cell => { cell.textContent = '=1+1'; }")
     page.keyboard.press("Control+c")
     expect(news).to_have_text(t("Copied %(n)s rows", n="3"))
     text = page.evaluate("navigator.clipboard.readText()")
     assert '\t"a\tb ""c""\nd"\t' in text  # a cell, as spreadsheets read it
+    assert "\t'=1+1\t" in text  # not run
     copied = text.replace("\nd", "").split("\n")
     numbers = [rows(page).nth(n).locator(".number-cell").inner_text() for n in range(3)]
     assert [line.split("\t")[0] for line in copied] == numbers
@@ -264,6 +267,54 @@ def test_new_answers_wait_until_they_are_asked_for(page, t, questions):
         expect(bar).to_be_hidden()
         expect(rows(page).nth(3).get_by_role("checkbox")).to_be_checked()
         expect(rows(page).nth(3)).to_contain_text("fine")
+
+
+@both_languages
+def test_the_menus_of_columns_list_values_and_filter_by_text_and_time(demo, t):
+    page = demo
+    page.goto("/jobs/1/results?cols=model&cols=finished&cols=prompt&per=25")
+
+    def menu(column):
+        head = page.locator(f"th[data-col={column}]")
+        head.locator("summary").click()
+        return head
+
+    menu("model").locator(".values-list a").first.click()  # listed without another click
+    wait_for_address(page, "model=")
+    expect(page.locator(".condition")).to_have_count(1)
+    head = menu("prompt")
+    head.get_by_role("textbox").fill("nowhere at all")
+    head.get_by_role("button", name=t("Filter")).click()
+    wait_for_address(page, "prompt%7E=nowhere")
+    expect(rows(page)).to_have_count(0)
+    page.locator(".condition").last.click()
+    expect(rows(page)).to_have_count(25)
+    head = menu("finished")
+    assert violations(page) == []
+    head.get_by_label(t("until")).fill("2001-02-03T04:05:06")
+    head.get_by_role("button", name=t("Filter")).last.click()
+    wait_for_address(page, "finished%3C=98")
+    expect(rows(page)).to_have_count(0)
+    expect(page.locator(".condition").last).to_contain_text("2001-02-03 04:05:06")
+
+
+@both_languages
+def test_results_come_first_on_an_open_page_once_the_job_has_ended(page, t, questions):
+    gate = Event()
+
+    def held(connection):
+        gate.wait()
+        connection.sendall(ok())
+
+    with MisbehavingEndpoint(held) as endpoint:
+        fill_and_save(page, t, endpoint.base_url)
+        launch(page, t, questions(2))
+        first = page.locator(".job-tabs a").first
+        expect(first).to_have_text(t("Overview"))
+        gate.set()
+        expect(first).to_contain_text(t("Results"))
+        expect_status(page, "completed")
+        assert violations(page) == []
 
 
 @both_languages

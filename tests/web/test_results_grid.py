@@ -5,16 +5,17 @@ import io
 import json
 import re
 import time
+from urllib.parse import parse_qs
 
 import pytest
 
 from simple_batch.core.domain import Cause
 from simple_batch.intake import Template
 from simple_batch.services import job_creation, jobs
-from simple_batch.store import column_keys, results
+from simple_batch.store import column_keys, requeue, results
 from simple_batch.store import jobs as job_rows
 from simple_batch.store.database import connected
-from simple_batch.store.models import GridColumn, GridKey, Job, Result, SavedView, database
+from simple_batch.store.models import GridColumn, GridKey, Job, Request, Result, SavedView, database
 
 from ..auth.conftest import log_in  # noqa: F401 (fixture)
 from ..store.test_results import recorded
@@ -154,6 +155,115 @@ def test_answers_and_figures_are_filtered_by(client, table, monkeypatch, query, 
     assert sorted(json.loads(line)["index"] + 1 for line in lines) == sorted(expected)
 
 
+@pytest.mark.parametrize("ready", [True, False], ids=["keys", "looked through"])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("prompt~=delivery", [2]),
+        ("prompt~=rate&prompt~=GREAT", [1]),
+        ("custom_id~=THE", [6]),
+        ("custom_id=other", [6]),
+        ("model=SMALL", [2, 6]),
+        ("model~=arg", [1, 3]),
+        ("empty=model", [4]),
+        ("attempts>=2", [3, 5]),
+        ("attempts=3", [5]),
+        ("finish_reason=stop", [1, 2]),
+        ("finish_reason~=length", [3]),
+        ("service_tier=flex", [2]),
+        ("empty=service_tier&empty=model", [4]),
+        ("started>=1700000002", [3, 4, 5, 6]),
+        ("started<=1700000002&started>=1700000001", [2, 3]),
+        ("finished>=1700000104.5", [6]),
+        ("finished<=1700000100.5&empty=code", [1]),
+        ("code=429", [4]),
+        ("empty=config", [4]),
+        ("empty=outcome", []),
+    ],
+)
+def test_every_column_can_be_filtered_by(client, table, monkeypatch, query, expected, ready):
+    found = [  # model, attempts, finish_reason, service_tier, HTTP status
+        ("Large", 1, "stop", "default", None), ("small", 1, "stop", "flex", 200),
+        ("Large", 2, "length", "default", 200), (None, 1, None, None, 429),
+        ("other", 3, None, "default", 200), ("small", 1, None, "default", 200),
+    ]  # fmt: skip
+    names = "model", "attempts", "finish_reason", "service_tier", "http_status"
+    with connected():
+        for index, values in enumerate(found):
+            times = {"started_at": T + index * 1000, "finished_at": T + 100_000 + index * 1000}
+            change = (
+                dict(zip(names, values, strict=True))
+                | times
+                | {"config": (values[0] and "one") or ""}
+            )
+            Result.update(change).where(Result.idx == index).execute()
+        Request.update(custom_id="other").where(Request.idx == 5).execute()
+    if not ready:
+        monkeypatch.setattr(column_keys, "AT_ONCE", 0)
+    assert sorted(shown(client, table, query)) == expected
+    lines = client.get(f"/jobs/{table}/export?format=jsonl&{query}").text.splitlines()
+    assert sorted(json.loads(line)["index"] + 1 for line in lines) == expected
+
+
+def test_a_filter_by_time_is_in_the_time_zone_of_the_page(client, table):
+    client.set_cookie("zone", "Asia/Shanghai")  # T is 06:13:20 there
+    local = "finished>=2023-11-15T06:13:20&finished<=2023-11-15T06:13:22"
+    answer = client.get(f"/jobs/{table}/results?{local}&wrap=1")
+    assert answer.status_code == 303
+    query = answer.location.partition("?")[2]
+    assert parse_qs(query) == {
+        "finished>": ["1700000000"], "finished<": ["1700000002.999"], "wrap": ["1"],
+    }  # fmt: skip
+    with connected():
+        for index in range(6):
+            Result.update(finished_at=T + index * 1000 + 400).where(Result.idx == index).execute()
+    assert shown(client, table, query) == [1, 2, 3]
+    page = client.get(f"/jobs/{table}/results?{query}&cols=finished").text
+    assert 'value="2023-11-15T06:13:20"' in page
+    badge = re.search(r'<a class="badge[^>]*condition".*?</a>', page, re.DOTALL)[0]
+    assert "2023-11-15 06:13:20" in badge
+    for text, expected in (
+        ("2023-11-14T22:13:21Z", "1700000001"),  # a time zone that is given counts
+        ("2023-11-15", "1699977600"),
+    ):
+        answer = client.get(f"/jobs/{table}/results?finished>={text}")
+        assert parse_qs(answer.location.partition("?")[2]) == {"finished>": [expected]}
+    answer = client.get(f"/jobs/{table}/results?finished<=2023-11-15")
+    assert "1700063999.999" in answer.location
+    for text in ("yesterday", "2023-13-15T00:00", "9999-12-31"):
+        answer = client.get(f"/jobs/{table}/results?finished<={text}", follow_redirects=True)
+        assert answer.status_code == 400, text
+
+
+def test_conditions_on_empty_columns_add_up(client, table):
+    page = client.get(f"/jobs/{table}/results?empty=col.review&cols=col.stars").text
+    more = re.search(r'href="([^"]+)">Only empty', page)[1].replace("&amp;", "&")
+    query = parse_qs(more.partition("?")[2])
+    assert query["empty"] == ["col.review", "col.stars"]
+    page = client.get(more).text
+    removed = re.findall(r'condition" href="([^"]+)"', page)
+    left = [parse_qs(link.replace("&amp;", "&").partition("?")[2])["empty"] for link in removed]
+    assert left == [["col.stars"], ["col.review"]]
+    listed = client.get(f"/jobs/{table}/results/values?values=col.stars&empty=col.review").text
+    assert "empty=col.review" in re.search(r'href="([^"]*col.stars=5[^"]*)"', listed)[1]
+
+
+def test_the_prompt_is_that_which_was_sent_last(client, add_config, make_job):
+    add_config("http://127.0.0.1:9/v1")
+    job_id = make_job(3)
+    long = {"messages": [{"role": "user", "content": "y" * 60_000 + " a long question"}]}
+    huge = {"messages": [{"role": "user", "content": "z" * 200_000}]}
+    with connected():
+        for index, body in ((1, long), (2, huge)):
+            results.write([recorded(job_id, index, [Cause.TIMEOUT], False, T)])
+            assert requeue.replace_one(job_id, index, json.dumps(body).encode())
+    assert shown(client, job_id, "prompt~=question+2") == []
+    assert shown(client, job_id, "prompt~=long+question") == [2]
+    page = client.get(f"/jobs/{job_id}/results").text
+    assert "yyyy" in page
+    assert page.count("Too long for a cell.") == 1
+
+
 def test_what_a_failed_request_cost_is_on_its_page_as_in_the_grid(client, table):
     with connected():
         Result.update(cost_nano=34_500).where(Result.idx == 3).execute()
@@ -161,11 +271,19 @@ def test_what_a_failed_request_cost_is_on_its_page_as_in_the_grid(client, table)
         assert "$0.0000345" in client.get(f"/jobs/{table}/{page}").text, page
 
 
-@pytest.mark.parametrize("query", ["cost>=much", "cost=late", "cost=nan", "cost~=3", "latency~=1"])
-def test_a_filter_on_a_figure_needs_a_number(client, table, query):
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        *((query, "not a number") for query in ("cost>=much", "cost=late", "cost=nan", "cost~=3")),
+        ("latency~=1", "not a number"),
+        ("attempts=many", "not a number"),
+        ("started~=2023", "give seconds since 1970"),
+    ],
+)
+def test_a_filter_on_a_figure_needs_a_number(client, table, query, words):
     answer = client.get(f"/jobs/{table}/results?{query}", headers={"Accept": "application/json"})
     assert answer.status_code == 400
-    assert "not a number" in answer.text
+    assert words in answer.text
 
 
 def test_an_answer_that_is_too_long_for_a_cell_says_so(client, table):
@@ -408,7 +526,7 @@ def test_programs_get_the_rows_as_json_with_whole_values(client, table):
     [
         *("sort=nothing", "cols=nothing", "w=answer", "w=answer:x", "per=7", "h=XL", "wrap=2"),
         *("after=%21", "after=WzBd", "before=WzAsMSwyLDMsNCw1XQ", "after=99999999999999999999"),
-        *("col.nothing=1", "field.x~=1", "col.stars>=x", "empty=started", "status=x", "min_ms=x"),
+        *("col.nothing=1", "field.x~=1", "col.stars>=x", "empty=nothing", "status=x", "min_ms=x"),
         *(
             "values=answer",
             "rows=x",
