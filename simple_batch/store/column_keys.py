@@ -98,10 +98,14 @@ def want(job: Job, name: str) -> State:
     return State(column.id, column.next_idx / job.total if job.total else 1.0)
 
 
-def known(job: Job, name: str) -> State | None:
-    """The keys of a column without requesting them."""
-    column = _find(job.id, name)
-    return column and State(column.id, column.next_idx / job.total if job.total else 1.0)
+def complete(job: Job) -> set[str]:
+    """The columns that have all their keys."""
+    names = GridColumn.select(GridColumn.name).where(
+        (GridColumn.job == job)
+        & (GridColumn.removed == False)  # noqa: E712 - SQL
+        & (GridColumn.next_idx >= job.total)
+    )
+    return {name for (name,) in names.tuples()}
 
 
 def _find(job_id: int, name: str) -> GridColumn | None:

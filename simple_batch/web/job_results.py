@@ -19,7 +19,7 @@ from ..core.request_input import Parameters
 from ..services import configs, jobs, judging, result_views
 from ..store import column_condition, column_keys, ratings
 from ..store.column_condition import Condition
-from ..store.grid_columns import MOMENTS, TIMES, Columns
+from ..store.grid_columns import MOMENTS, RATED, TIMES, Columns
 from ..store.models import Job
 from ..store.request_filter import RequestFilter
 from ..store.row_selection import Selection
@@ -167,7 +167,7 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "signs": grid_view.signs,
         "moments": MOMENTS,
         "moment_of": _moment_of,
-        "counts_values": asked.job.total <= column_keys.AT_ONCE,
+        "counted_soon": _counted_soon(asked),
         "units": {"cost": asked.job.currency, **dict.fromkeys(TIMES, "s")},
         "listed": grid_view.LISTED,
         "cell_text": grid_view.cell_text,
@@ -184,6 +184,13 @@ def _moment_of(text: str) -> int | None:
     seconds = number_of(text)
     # up to where a date can be written
     return None if seconds is None or not 0 <= seconds < 10**11 else round(1000 * seconds)
+
+
+def _counted_soon(asked: _Asked) -> set[str]:
+    """The columns whose values are counted without a wait."""
+    if asked.job.total <= column_keys.AT_ONCE:
+        return set(asked.columns.by_name)
+    return column_keys.complete(asked.job) | set(RATED)
 
 
 def _condition_text(job: Job) -> Callable[[Condition], str]:

@@ -135,6 +135,19 @@ def test_on_a_phone_rows_are_cards(demo):
     label.click()
     expect(page.locator("#drawer .message.user")).to_be_visible()
     assert page.locator("#drawer").bounding_box()["width"] <= 390
+    page.keyboard.press("Escape")
+
+    # the menus of the columns are a line over the cards
+    head = page.locator("th[data-col=tokens_out]")
+    head.locator("summary").click()
+    box = head.locator(".menu-list").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert violations(page) == []
+    head.get_by_placeholder("≥").fill("1000000")
+    head.get_by_role("button", name="Filter").first.click()
+    wait_for_address(page, "tokens_out%3E=1000000")
+    expect(rows(page)).to_have_count(0)
 
 
 def test_only_rows_near_the_visible_part_are_in_the_table(long_job, page):

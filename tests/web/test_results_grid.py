@@ -417,6 +417,10 @@ def test_a_large_job_is_looked_through_until_its_keys_are_there(client, table, m
             pass
     assert shown(client, table, "col.stars=10&per=1") == [4]
     assert shown(client, table, "sort=-col.review&per=100") == [6, 3, 2, 1, 4, 5]
+    # their values are counted at once from now on
+    page = client.get(f"/jobs/{table}/results?per=100").text
+    counted = re.findall(r'data-values-of="([^"]+)" data-at-once', page)
+    assert counted == ["col.stars", "col.review", "rating"]
 
 
 def test_keys_are_built_in_few_steps_though_the_database_is_slow(client, table, monkeypatch):
