@@ -26,7 +26,7 @@ from .summary import live_of, pending
 
 LOOK_S = 0.25  # that a page looks for rows that match
 LOOKED_AT = 2_000  # rows at a time, at most
-ANSWERS = 200  # where their answers are read
+LARGE = 200  # where whole answers or requests are read
 COUNTED = 10_000
 MOST_VALUES = 20
 _LIVE = (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING)
@@ -143,8 +143,8 @@ def _find(
     there are more."""
     found: list[Position] = []
     size, end = query.per + 1, time.monotonic() + LOOK_S
-    reads_answers = any(columns.source_of(it.column).of_result for it in query.conditions)
-    most = max(size, ANSWERS if reads_answers else LOOKED_AT)
+    is_large = any(columns.source_of(it.column).is_large for it in query.conditions)
+    most = max(size, LARGE if is_large else LOOKED_AT)
     while True:
         candidates, stopped = order.next_positions(position, size, backward, end)
         fit = matching(job, columns, [place.index for place in candidates], query.conditions)

@@ -165,8 +165,7 @@ def build_step(column_id: int) -> bool:
 
 def _add_step(column: GridColumn, columns: Columns) -> bool:
     source = columns.source_of(column.name)
-    by_bytes = source.sql.startswith("CASE") or source.follows
-    size = LARGE_STEP if by_bytes else STEP
+    size = LARGE_STEP if source.is_large else STEP
     read = _Reader(column, columns)
     if column.next_idx < column.job.total:
         found, cut = read.rows(_REQUESTS, (column.job_id, column.next_idx, size))

@@ -60,6 +60,11 @@ class Source(NamedTuple):
     of_result: bool = True
     follows: int | None = None
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it may be a whole answer or request."""
+        return self.sql.startswith("CASE") or self.follows is not None
+
 
 class Column(NamedTuple):
     """A column: its name in URLs, the source it is read from, and how."""
