@@ -23,6 +23,7 @@ ALL = 1 << 30  # the whole limit: no other process uses it
 PAUSE_EVIDENCE = 3.8  # refusals here alone show a limit: no call starts …
 PAUSE_S = 0.3  # … until the process that learns has decided
 COOL_EVIDENCE = 7.0  # enough that all processes have to wait
+FIRST_CALLS = 60  # of this process: before that the first refusal makes it pause
 SPREAD_S = 0.15  # what a share has grown by is not used all at once
 LONG_AGO = -1e9  # seconds, as JSON has it
 MAX_EVENTS = 20_000  # events that are kept until the next report
@@ -94,12 +95,16 @@ class SharedLimits:
     def set_share(self, grant: int, rate_share: float, now: float) -> None:
         """Apply a new share: calls in flight, and share (0 to 1) of the calls per minute."""
         if self.grant < grant < ALL:
-            self._spread_gap_s = SPREAD_S / (grant - self.grant)
-            self._spread_until = now + SPREAD_S
+            self._spread(SPREAD_S / (grant - self.grant), now + SPREAD_S)
         self.grant = grant
         if rate_share != self.rate_share:
             self.rate_share = rate_share
             self.update_buckets(now)
+
+    def _spread(self, gap_s: float, until: float) -> None:
+        """Until then, calls start with a gap."""
+        if until > self._spread_until:
+            self._spread_gap_s, self._spread_until = gap_s, until
 
     def update_buckets(self, now: float) -> None:
         """Apply the rates that are known now."""
@@ -169,6 +174,12 @@ class SharedLimits:
     @property
     def in_slow_start(self) -> bool:
         return self.alone and self.limits.in_slow_start
+
+    @property
+    def _slow_start_here(self) -> bool:
+        """Whether this process makes its first calls, and no process knows a limit."""
+        known = self.limits.is_trusted or self.limits.paced or self.width.proven is not None
+        return not known and self._number <= FIRST_CALLS
 
     @property
     def opens_at(self) -> float | None:
@@ -286,9 +297,11 @@ class SharedLimits:
             self._closed = True  # nothing was admitted here after the last cooldown
             self._cooled_at, self._unrefused = now, 0
             return True
-        if evidence < PAUSE_EVIDENCE or now < self._paused_until:
+        if now < self._paused_until or (evidence < PAUSE_EVIDENCE and not self._slow_start_here):
             return False
         self._paused_until = now + PAUSE_S
+        if self._slow_start_here:  # what is held back does not start all at once
+            self._spread(self.latency_s / max(1, self.grant), self._paused_until + self.latency_s)
         if evidence < COOL_EVIDENCE:
             return False
         self._evidence.clear()

@@ -4,6 +4,7 @@ import math
 from collections import deque
 
 LEVELS = 64  # calls in flight at recent starts that are kept
+TELLING = 3  # refused calls among these tell
 APART = 0.9  # share of pairs in which the refused call had more calls in flight
 
 
@@ -66,6 +67,11 @@ class CallLevels:
     def width_since(self, first: int, last: int) -> float | None:
         """The same from the calls from ``first`` on alone, all of which tell."""
         return _width(*self._between(first, first, last, math.inf))
+
+    def width_of_last(self, last: int) -> float | None:
+        """The same from the last LEVELS calls, where enough of them were refused."""
+        refused, admitted = self._between(last - LEVELS, last - LEVELS, last, math.inf)
+        return _width(refused, admitted) if len(refused) >= TELLING else None
 
     def _between(
         self, first: int, first_admitted: int, last: int, before: float

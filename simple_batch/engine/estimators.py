@@ -111,6 +111,8 @@ class RateEstimator:
         self._proven = max(measured, 1e-3)
         self._confidence.found(self._proven)
         self._set(self._proven * (1.0 - STEP), now)
+        if self._bucket is not None:  # the provider has nothing left: what was saved up is void
+            self._bucket.level = min(self._bucket.level, 0.0)
 
     @property
     def known(self) -> EstimatorState:
@@ -147,15 +149,22 @@ class RateEstimator:
         """The number of calls for which the value is held, at most ``whole``."""
         return self._confidence.plateau(whole, 0.0)
 
-    def grow(self, calls: int, whole: float, now: float, doubling_s: float = DOUBLING_S) -> None:
+    def grow(self, calls: int, plateau: float, now: float, doubling_s: float = DOUBLING_S) -> None:
+        """Go on along the curve: ``calls`` good answers, of which ``plateau`` are the plateau."""
         if self.value is not None and self._bucket is not None:
-            grown = self._proven * growth(calls, self.plateau(whole))
+            grown = self._proven * growth(calls, plateau)
             far = self.value > 2.0 * self._proven
             if far:
                 doubling_s = FAR_DOUBLING_S
             step = 0.02 if doubling_s == DOUBLING_S else 0.0
             highest = self.value * 2.0 ** ((now - self._bucket.at) / doubling_s + step)
             self._set(min(grown, highest), now)
+
+    def hold_at(self, times: float, now: float) -> None:
+        """Offer no more than that many times the proven rate."""
+        if self.value is not None and self._bucket is not None:
+            self._set(min(self.value, times * self._proven), now)
+            self._bucket.level = min(self._bucket.level, 0.0)
 
     def wait_s(self, amount: float, now: float) -> float:
         return 0.0 if self._bucket is None else self._bucket.wait_s(amount, now)

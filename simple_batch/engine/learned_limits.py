@@ -20,7 +20,7 @@ from .closed_evidence import ClosedEvidence
 from .estimators import DOUBLING_S, ConcurrencyEstimator, RateEstimator
 from .limit_types import REQUESTS, TOKENS, Learned, Ticket
 from .rate_history import RateHistory, Round
-from .rate_probe import FAR, RateProbe
+from .rate_probe import CHANCE, FAR, RateProbe
 from .rate_trial import MOST_BELOW_KNOWN, Before, RateTrial, Verdict
 from .refusal_evidence import NO_CLUSTER, Cluster, RefusalEvidence
 from .refused_share import AT_RATE_CALLS, RefusedShare
@@ -33,6 +33,7 @@ ENOUGH_PER_RATE = 2.5  # … and more where calls are fast: chance has more trie
 SLOW_PER_S = 10.0
 FEW_CALLS = 20  # do not tell much
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
+CONFIRMING_CALLS = 12  # after one that chance may have refused: another of them shows the limit
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
@@ -79,6 +80,9 @@ class Limits:
         self._probe = RateProbe()
         self._cooldown_s = 0.0
         self._last_trial: RateTrial | None = None
+        self._doubted = (
+            -CONFIRMING_CALLS
+        )  # the order of the last refused call of a probe that chance may explain
 
     def begin_at(self, width: float) -> None:
         """Use that width, if none was learned and slow start has not come so far."""
@@ -125,6 +129,11 @@ class Limits:
     def few(self) -> bool:
         """Whether too few calls were admitted to know much."""
         return self._admitted.requests < FEW_CALLS
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the user has set a limit."""
+        return self._trusted > 0
 
     @property
     def in_slow_start(self) -> bool:
@@ -204,18 +213,24 @@ class Limits:
         if self._trial is not None:
             if self._trial.passed(self._evidence.number, now):
                 self._confirm(self._trial, now)
-        elif self._paced_at >= ticket.started:
-            self._calls += 1
-            if self._grown_to_use(now):
-                plateau = self._plateau(now)
-                for rate in self.rates.values():
-                    rate.grow(self._calls, plateau, now, max(DOUBLING_S, DELAYS * self.delay_s))
-                per_s = self.rates[REQUESTS]
-                self._admitted.mark_far((per_s.value or 0.0) > FAR * per_s.proven, now)
-            else:
-                self._calls -= 1
+        elif self._paced_at >= ticket.started and not self._is_confirming:
+            self._calls += self._grown_to_use(now)
+            self._grow(now)
         elif self._full_at >= ticket.started:
             self.width.answered(self._plateau(now), self.latency_s, now)
+
+    def _grow(self, now: float) -> None:
+        """Both rates grow alike: one that lagged behind would hold the calls, and so the growth, of both."""
+        rate = self.rates[REQUESTS]
+        plateau = rate.plateau(self._plateau(now))
+        for one in self.rates.values():
+            one.grow(self._calls, plateau, now, max(DOUBLING_S, DELAYS * self.delay_s))
+        self._admitted.mark_far((rate.value or 0.0) > FAR * rate.proven, now)
+
+    @property
+    def _is_confirming(self) -> bool:
+        """Whether the next calls tell if chance has refused one in a probe."""
+        return self._evidence.number - self._doubted <= CONFIRMING_CALLS
 
     def _opened(self, ticket: Ticket, now: float) -> None:
         spacing_s = self.window.opened(ticket.started)
@@ -266,11 +281,17 @@ class Limits:
         if about is None and self.paced and self._shows_width(ticket):
             self._hold_below(ticket, now)
             return False
-        if self._beyond_known(ticket, cluster) or (shown and self.rates[REQUESTS].probing):
+        if self._beyond_known(ticket, cluster, now) or (shown and self.rates[REQUESTS].probing):
             self._step_back(ticket, cluster, just_now, now)
             return False
         if shown:
             return self._reached(cluster, ticket, about, max(just_now, per_s), per_s, now)
+        width = self._width_below(ticket) if about is None and not self.paced else None
+        if width is not None:
+            self.width.hold(width)
+            self._evidence.single()
+            self._cut(now)
+            return False
         return self._refused_at_rate(ticket, now)
 
     def _shows_width(self, ticket: Ticket) -> bool:
@@ -278,6 +299,15 @@ class Limits:
         and more than at any of many answers."""
         is_full = ticket.level >= (self.width.proven or math.inf)
         return is_full and self._levels.is_above_answered(ticket.level)
+
+    def _width_below(self, ticket: Ticket) -> float | None:
+        """The width below the one that is held where calls are refused at that one, and hardly any with
+        fewer in flight; None where they are not. Chance would refuse both."""
+        held = self.width.proven
+        if held is None or ticket.level < held:
+            return None
+        width = self._levels.width_of_last(ticket.order)
+        return width if width is not None and width < held else None
 
     def _hold_below(self, ticket: Ticket, now: float) -> None:
         """Hold the width below that of a refused call; the rate stays."""
@@ -351,13 +381,25 @@ class Limits:
         fast = math.log(max(1.0, per_s / SLOW_PER_S))
         return (ENOUGH + ENOUGH_PER_RATE * fast) * (1 + self._trusted)
 
-    def _beyond_known(self, ticket: Ticket, cluster: Cluster) -> bool:
+    def _beyond_known(self, ticket: Ticket, cluster: Cluster, now: float) -> bool:
         """Whether a limit that is known explains the refusal: more than that was offered."""
         width = self.width.proven
         if not (width is not None and ticket.level > width) and not self.rates[REQUESTS].probing:
             return False
         likelier = math.log(PROBE_REFUSED / min(PROBE_REFUSED, self._evidence.stray_share))
-        return cluster.evidence + likelier >= PROBE_EVIDENCE
+        if cluster.evidence + likelier < PROBE_EVIDENCE:
+            return False
+        rate = self.rates[REQUESTS]
+        is_new = rate.unconfirmed and not self.delay_s
+        if not rate.probing or (self._chance <= CHANCE and not is_new):
+            return True
+        # chance may have ended the probe: beyond a limit the next calls are refused, too
+        last, self._doubted = self._doubted, ticket.order
+        if ticket.order - last <= CONFIRMING_CALLS:
+            return True
+        for one in self.rates.values():
+            one.hold_at(FAR, now)
+        return False
 
     def _step_back(self, ticket: Ticket, cluster: Cluster, just_now: float, now: float) -> None:
         width = self.width.proven
@@ -385,7 +427,9 @@ class Limits:
         self._measure_at(ticket)
         if not self.paced or rate.proven != known:  # else too high a rate would never be found out
             if known:
-                self._history.add([self._share.round(known, self._evidence.number)])
+                round_ = self._share.round(known, self._evidence.number)
+                self._share.held(round_.calls, round_.refused)
+                self._history.add([round_])
             self._share.restart(self._evidence.number)
         self._cut(now)
 
@@ -532,6 +576,7 @@ class Limits:
     def _confirm(self, trial: RateTrial, now: float) -> None:
         self._probe.note_best(self.rates[REQUESTS].proven, now)
         held = trial.rounds[-1]
+        self._share.held(held.calls, held.refused)
         if held.calls >= TELLING_CALLS:  # chance can't bring many more than were refused now
             most = (held.refused + 1.0) / held.calls
             self._share.by_chance = min(self._share.by_chance, most)
@@ -587,13 +632,14 @@ class Limits:
     @property
     def _chance(self) -> float:
         """The share of calls (0 to 1) that may be refused by chance."""
-        return max(self._share.by_chance, self._evidence.stray_share)
+        at_held = self._share.at_held(self._evidence.number)
+        return max(self._share.by_chance, self._evidence.stray_share, at_held)
 
     def _plateau(self, now: float) -> float:
         """How many good answers a value is held for."""
         rate = self.rates[REQUESTS]
         per_s = self.width.value / max(self.latency_s, 0.05)
-        per_s = min(per_s, rate.value or per_s)
+        per_s = min(per_s, rate.proven or per_s)
         return self._probe.plateau(per_s, rate.proven, self._chance, self._cooldown_s, now)
 
     def _learn(self, per_s: float, now: float) -> None:

@@ -25,6 +25,9 @@ LEAST_OF_PROVEN = 0.95  # … by no more than this: a wait may be part of the ti
 LEAST_OF_FAR = 0.85  # … and this, where what the provider had saved up was part of it
 NOISY = 0.015  # with more stray refusals, one that ends a probe says little …
 MUCH_FARTHER = 2.8  # times the proven rate: it was offered for long where decisions are delayed
+RISEN = (
+    1.015  # times the rate before was measured: the provider may have had room that was not used
+)
 FAR = 1.4  # times the measured rate was offered before the refusal: the limit is not there …
 BORNE = 0.65  # … but at this share of it, at least
 
@@ -35,6 +38,9 @@ class RateProbe:
 
     def __init__(self) -> None:
         self.refused = 0
+        self._rising = (
+            False  # whether the last probe raised the rate: the limit may be still higher
+        )
         self._far = False  # whether the rate was measured while far more was offered
         self._best = 0.0  # the highest rate of late …
         self._best_until = float("-inf")  # … and until when it counts
@@ -56,7 +62,7 @@ class RateProbe:
         lower = LOWERED_BY_CHANCE if chance > CHANCE else MOVED
         moved = now < self._best_until and proven < lower * self._best
         held_s = PLATEAU_S if chance > CHANCE else PLATEAU_QUIET_S
-        seconds = PLATEAU_MOVED_S if moved else held_s
+        seconds = PLATEAU_MOVED_S if moved or self._rising else held_s
         return max(PLATEAU_CALLS, per_s * min(LONGEST_S, max(seconds, COSTLY * cooldown_s)))
 
     def shown(
@@ -85,4 +91,6 @@ class RateProbe:
         doubtful |= delayed and offered > MUCH_FARTHER * proven
         if doubtful and offered > FAR * measured:
             measured = max(measured, BORNE * just_now)  # far more was admitted of late
-        return max(measured, least * proven)
+        shown = max(measured, least * proven)
+        self._rising = shown > RISEN * proven
+        return shown

@@ -8,6 +8,8 @@ from .rate_history import Round
 from .refusal_evidence import evidence
 
 LAST_CALLS = 400  # of a rate that holds are counted
+LONG_CALLS = 1_500  # at all rates that held
+FEW_HELD = 60  # calls tell little
 AT_RATE_CALLS = 12  # at a learned rate fewer calls do not tell the share
 AT_RATE_REFUSED = 3
 AT_RATE_EVIDENCE = 3.2  # shows that it is too high …
@@ -25,8 +27,24 @@ class RefusedShare:
 
     def __init__(self) -> None:
         self.by_chance = 0.0
+        self._held_calls = self._held_refused = 0.0  # of earlier rates that held
         self._since = 0  # the order of the last call before those that are counted
         self._orders: deque[int] = deque()  # of the refused calls among them
+
+    def held(self, calls: int, refused: int) -> None:
+        """So many calls were made at a rate that held, and so many of them were refused: by chance."""
+        self._held_calls, self._held_refused = (
+            self._held_calls + calls,
+            self._held_refused + refused,
+        )
+        if self._held_calls > LONG_CALLS:
+            self._held_calls, self._held_refused = self._held_calls / 2, self._held_refused / 2
+
+    def at_held(self, order: int) -> float:
+        """The share of calls refused at rates that hold (0 to 1), cautiously, as of the call of that order."""
+        self._forget(order)
+        calls = self._held_calls + order - self._since
+        return max(0.0, self._held_refused + len(self._orders) - 1.0) / max(calls, FEW_HELD)
 
     def restart(self, order: int) -> None:
         """Another rate holds for the calls after that one."""

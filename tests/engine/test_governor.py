@@ -255,6 +255,29 @@ def test_refusals_that_come_close_together_by_chance_lower_no_known_limit_for_lo
     assert refused + early_refused <= 0.02 * (admitted + early)
 
 
+@pytest.mark.parametrize("seed", [33, 60, 103, 118, 126, 140])
+def test_chance_that_ends_probes_does_not_keep_a_rate_low(seed):
+    """Runs in which a refusal by chance ends one probe after the other before the limit is reached."""
+    run = Simulation(TokenBucket(10, 20), stray=0.02, way_s=0.1)
+    run.rng, run._ways = random.Random(seed), random.Random(seed + 100)
+    run.run(10)
+    admitted, refused = run.run(SPAN_S - 10)
+    assert admitted >= 0.93 * 10 * (SPAN_S - 10)
+    assert refused <= 0.02 * admitted
+
+
+def test_rates_of_requests_and_of_tokens_grow_alike():
+    """One that lagged behind would hold the calls, and so the growth, of both."""
+    run = Simulation(TokenBucket(10, 20))
+    run.rng = random.Random(21)  # before, the tokens lagged by 4 % at times
+    run.run(30)
+    requests, tokens = run.governor._limits.rates.values()
+    for _ in range(200):
+        run.run(0.5)
+        grown = requests.value / requests.proven
+        assert tokens.value / tokens.proven == pytest.approx(grown, rel=0.001)
+
+
 def test_with_all_ceilings_set_even_many_stray_refusals_change_little():
     options = {"latency": (0.3, 0.4), "stray": 0.1, "concurrency": 200}
     options |= {"rpm": 10**6, "tpm": 10**9}

@@ -117,6 +117,22 @@ def test_it_is_shorter_where_a_higher_rate_held_of_late(probe, proven, chance, s
     assert probe.plateau(PROVEN, proven, chance, 0.0, MOVED_S + 1) == later * PROVEN
 
 
+def test_it_is_shorter_after_a_probe_that_raised_the_rate(probe):
+    """What the provider had saved up may have been lost before the probe: the next one measures without."""
+    assert shown(probe, rate_at(11.0), admitted_at(10.3, 30.0)) == pytest.approx(10.3, rel=0.01)
+    assert probe.plateau(PROVEN, PROVEN, QUIET, 0.0, 0.0) == PLATEAU_MOVED_S * PROVEN
+    assert shown(probe, rate_at(11.0), admitted_at(10.0, 30.0)) == pytest.approx(10.0, rel=0.01)
+    assert probe.plateau(PROVEN, PROVEN, QUIET, 0.0, 0.0) == PLATEAU_QUIET_S * PROVEN
+
+
+def test_what_was_saved_up_is_void_once_a_rate_is_learned():
+    rate = rate_at(12.0)
+    rate.wait_s(1.0, 100.0)  # it has a second's worth
+    assert rate.wait_s(1.0, 100.0) == 0.0
+    rate.learn(PROVEN, 100.0)
+    assert rate.wait_s(1.0, 100.0) == pytest.approx(1.0 / (0.98 * PROVEN))
+
+
 def test_a_lower_rate_later_does_not_hide_the_highest(probe):
     probe.note_best(PROVEN, 0.0)
     probe.note_best(5.0, MOVED_S / 2)

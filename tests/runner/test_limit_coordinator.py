@@ -73,6 +73,17 @@ def test_stray_refusals_do_not_hide_a_limit():
     assert refused <= 0.06 * (admitted + refused)
 
 
+@pytest.mark.parametrize("seed", [3, 10])
+def test_a_width_that_is_one_too_large_is_found_out(seed):
+    """The workers count their calls a little later than the provider does."""
+    workers = Workers(Concurrency(20), 4)
+    workers.rng = random.Random(seed)
+    workers.run(FIRST_S)
+    admitted, refused = workers.run(60)
+    assert refused <= 0.02 * (admitted + refused)
+    assert admitted >= 0.97 * 40 * 60
+
+
 def test_one_call_at_a_time_is_shared_by_four_workers():
     workers = Workers(Concurrency(1), 4)
     admitted, refused = workers.run(120)
