@@ -1,5 +1,6 @@
 """Results → files, streaming, in input order, also while the job runs."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -34,6 +35,13 @@ _TYPES = {
 }
 FORMATS = tuple(_TYPES)
 BINARY = ("xlsx", "parquet")  # made as a whole before the first piece
+
+
+def matching(job: Job, wanted: RequestFilter, selection: Selection, most: int) -> list[int]:
+    """The indices of the first ``most`` requests that match the filter and the selection."""
+    if not selection.conditions and wanted == RequestFilter():
+        return list(selection.indices[:most])
+    return [row.index for row in itertools.islice(rows(job, "all", wanted, selection), most)]
 
 
 def export(

@@ -13,7 +13,7 @@ from ..core.json_pieces import exceeds
 from ..core.reasoning import mentions_reasoning
 from ..store import rating_condition, ratings
 from ..store.database import connected
-from ..store.grid_columns import MAX_ANSWER, RATED
+from ..store.grid_columns import MAX_ANSWER, RATED, UNREAD
 from ..store.models import Job, database
 from ..store.ratings import UserRating
 from ..store.request_filter import RequestFilter
@@ -93,12 +93,12 @@ class Row(msgspec.Struct):
     @property
     def sources(self) -> dict[str, Any]:
         """What the columns of a results grid are read from (store/grid_columns.Columns.sources)."""
-        answer = self.response if len(self.response or b"") < MAX_ANSWER else None
+        answer = (self.response or None) if len(self.response or b"") < MAX_ANSWER else UNREAD
         found = {
             "cells": self.cells,
             "fields": answer if self.status == "succeeded" else None,
             "custom_id": self.custom_id,
-            "prompt": self.body if len(self.body) < MAX_ANSWER else None,
+            "prompt": self.body if len(self.body) < MAX_ANSWER else UNREAD,
             "answer": answer,
             "outcome": self.outcome or self.status,
             "cost": self.cost_nano,

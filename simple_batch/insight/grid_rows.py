@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from ..core.json_pieces import with_breaks
 from ..store.column_condition import Condition
-from ..store.grid_columns import MAX_ANSWER, Columns
+from ..store.grid_columns import MAX_ANSWER, Columns, TooLong
 from ..store.models import Job, database
 from .request_table import JOIN, status_of
 from .summary import live_of
@@ -68,7 +68,9 @@ def _row(fixed: _Fixed, values: dict[str, Any], live: dict) -> GridRow:
         "outcome": fixed.outcome,
         "estimated": bool(fixed.estimated),
         "too_long": bool(fixed.too_long),
-        "values": values,
+        "values": {
+            name: None if isinstance(value, TooLong) else value for name, value in values.items()
+        },
     }
 
 

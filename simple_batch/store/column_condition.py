@@ -6,7 +6,6 @@ where one of the labels is that. ``answer~=late`` and ``model=small`` are about 
 (units of the currency), ``latency<=1.5`` (s) and ``finished>=1764500000`` (s since 1970) about FIGURES.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +15,10 @@ from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from .grid_columns import (
     CELL,
+    CODE,
     FIELD,
     FIGURES,
+    FILTERED,
     MOMENTS,
     RATED,
     SCALES,
@@ -66,11 +67,12 @@ class Condition(msgspec.Struct, frozen=True):
     @property
     def _stored(self) -> tuple[str, ...]:
         """The texts as the column stores them."""
-        scale = SCALES.get(self.column)
-        if scale is None:
+        if self.column not in FIGURES:
             return self.texts
-        numbers = ((number_of(text) or 0.0) * scale for text in self.texts)
-        return tuple(f"{round(number)}" for number in numbers if math.isfinite(number))
+        scale = SCALES.get(self.column, 1)
+        numbers = (round((number_of(text) or 0.0) * scale, 3) for text in self.texts)
+        # all of them are stored as whole numbers
+        return tuple(f"{round(number)}" for number in numbers if number % 1 == 0)
 
     def on_keys(self, table: str) -> tuple[str, list]:
         """The same as SQL on the sort keys ``table``; a key that is cut is taken for one that may
@@ -111,18 +113,20 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 def _is_named(parameter: str) -> bool:
-    """Whether a URL parameter is a condition on a column."""
-    return parameter.startswith((CELL, FIELD, SCORED)) or parameter.rstrip("~<>") in _NAMED
+    """Whether a URL parameter is a condition on a column; of some, only those with a sign are."""
+    name = parameter.rstrip("~<>")
+    is_signed = name in FILTERED and name != parameter
+    return parameter.startswith((CELL, FIELD, SCORED)) or name in _NAMED or is_signed
 
 
 def parse(args: Any, columns: Columns) -> tuple[Condition, ...]:
     """The conditions in URL parameters; empty ones are ignored. Raises InvalidInput naming the
     parameter, also for a column that the job does not have."""
-    found = []
+    found: list[Condition] = []
     for name in args:
         texts = tuple(text for text in args.getlist(name) if text.strip())
         if name == IS_EMPTY:
-            found += [Condition(_of_any(text, columns), IS_EMPTY) for text in texts]
+            found += [Condition(_of_any(text, columns), IS_EMPTY) for text in dict.fromkeys(texts)]
         elif _is_named(name) and texts:
             found.append(_condition(name, texts, columns))
     if len(found) > MAX_CONDITIONS:
@@ -157,7 +161,7 @@ def _condition(name: str, texts: tuple[str, ...], columns: Columns) -> Condition
 def _check_numbers(condition: Condition, parameter: str) -> None:
     """Figures are compared as numbers, and only as such; bounds are one number."""
     is_bound = condition.sign in (LEAST, MOST)
-    if not is_bound and condition.column not in FIGURES:
+    if not is_bound and condition.column not in (*FIGURES, CODE):
         return
     wrong = [text for text in condition.texts if number_of(text) is None]
     if condition.sign == CONTAINS or (is_bound and len(condition.texts) > 1):

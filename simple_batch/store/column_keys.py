@@ -9,13 +9,15 @@ themselves, so that a key that is behind never shows a row that does not match.
 import time
 from typing import NamedTuple
 
+import msgspec
+
 from ..core import context
 from ..core.clock import give_way, now_ms
 from . import slow_reads
 from .dialect import LOCKING
-from .grid_columns import Columns
+from .grid_columns import PROMPT, SCORED, Columns
 from .models import GridColumn, Job, database, lock_job
-from .sort_key import SortKey, key_of
+from .sort_key import EMPTY, SortKey, key_of
 
 STEP_S = 0.02  # of work in a step: while it writes, all greenlets of the process stand still
 STEP = 2_000  # rows of a step, at most
@@ -26,6 +28,7 @@ LARGE = 100_000  # keys: reading that many may take longer than a page may hold 
 _LATE_MS = 120_000  # a result may be committed this long after it ended
 _WATCHED_MS = 60_000  # the keys of a running job follow its answers this long after they were used
 _TOUCH_MS = 10_000
+_IN_USE_MS = 30_000  # after it was wanted: a page may be reading the keys
 
 _REQUESTS = (
     "SELECT r.idx, {of}, coalesce(x.finished_at, 0) FROM request r "
@@ -58,6 +61,21 @@ _BEHIND = (
     "AND (c.removed OR c.next_idx < j.total OR (j.finished_at IS NULL AND c.wanted_at > ?) "
     "OR c.finished_at < j.finished_at OR EXISTS (SELECT 1 FROM job s WHERE s.answers_of = j.id AND "
     "((s.finished_at IS NULL AND c.wanted_at > ?) OR c.finished_at < s.finished_at))) ORDER BY c.wanted_at DESC"
+)
+# of requests that are pending again: columns that are read from results, here and in a job that shows these answers
+_EMPTY_KEYS = (
+    f"UPDATE grid_key SET kind = {EMPTY}, number = 0, text = '', at = 0 WHERE column_id = ? "
+    "AND idx IN (SELECT value FROM json_each(?))"
+)
+_EMPTY_SCORES = (
+    f"UPDATE grid_key SET kind = {EMPTY}, number = 0, text = '', at = 0 WHERE column_id IN "
+    "(SELECT id FROM grid_column WHERE job_id = ? AND name LIKE ?) AND idx IN "
+    "(SELECT r.idx FROM request q JOIN request r ON r.job_id = ? AND r.custom_id = q.custom_id "
+    "WHERE q.job_id = ? AND q.idx IN (SELECT value FROM json_each(?)))"
+)
+_ONE_REQUEST = (
+    "SELECT r.idx, {of} FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
+    "WHERE r.job_id = ? AND r.idx = ?"
 )
 _NEXT_VALUE = (
     "SELECT kind, number, text FROM grid_key WHERE column_id = ? AND (kind, number, text) > (?, ?, ?) "
@@ -114,17 +132,18 @@ def _find(job_id: int, name: str) -> GridColumn | None:
 
 
 def _create(job_id: int, name: str) -> GridColumn:
-    """A column without keys; of too many the one that was used longest ago goes."""
+    """A column without keys; of too many the one that was used longest ago goes, unless it is in use."""
     with database.atomic():
         lock_job(job_id)
         found = _find(job_id, name)
         if found is not None:
             return found
-        kept = GridColumn.select(GridColumn.id).where(
+        kept = GridColumn.select(GridColumn.id, GridColumn.wanted_at).where(
             (GridColumn.job == job_id) & (GridColumn.removed == False)  # noqa: E712 - SQL
         )
         oldest = kept.order_by(GridColumn.wanted_at.desc(), GridColumn.id.desc())
-        gone = [column.id for column in oldest][context.settings().GRID_COLUMNS - 1 :]
+        surplus = list(oldest)[context.settings().GRID_COLUMNS - 1 :]
+        gone = [one.id for one in surplus if one.wanted_at < now_ms() - _IN_USE_MS]
         if gone:
             GridColumn.update(removed=True).where(GridColumn.id.in_(gone)).execute()
         return GridColumn.create(
@@ -224,9 +243,44 @@ def _remove_step(column_id: int, chunk: int) -> bool:
     return False
 
 
+def results_removed(job_id: int, indices: list[int]) -> None:
+    """Requests of a job are pending again: their columns that are read from results are empty now."""
+    job, listed = Job.get_by_id(job_id), msgspec.json.encode(indices).decode()
+    for column in _built_from_results(job):
+        database.execute_sql(_EMPTY_KEYS, (column.id, listed))
+    if job.answers_of:
+        of = (job.answers_of, f"{SCORED}{job.id}.%", job.answers_of, job.id)
+        database.execute_sql(_EMPTY_SCORES, (*of, listed))
+
+
+def _built_from_results(job: Job) -> list[GridColumn]:
+    found = list(GridColumn.select().where(GridColumn.job == job.id))
+    columns = Columns(job) if found else None
+    return [
+        column
+        for column in found
+        if columns is not None and column.name in columns
+        for source in (columns.source_of(column.name),)
+        if source.of_result and source.follows is None and column.name != PROMPT
+    ]
+
+
+def request_changed(job_id: int, index: int) -> None:
+    """A request of a job has another body."""
+    column = _find(job_id, PROMPT)
+    if column is None or column.next_idx <= index:
+        return
+    columns = Columns(column.job)
+    query = _ONE_REQUEST.format(of=columns.source_of(PROMPT).sql)
+    for idx, raw in database.execute_sql(query, (job_id, index)).fetchall():
+        database.execute_sql(_PUT, (column.id, idx, *key_of(columns.value(PROMPT, raw)), 0))
+
+
 def drop(job_id: int) -> None:
-    """Have the keys of a job removed in the background; they are built again when they are wanted."""
-    GridColumn.update(removed=True).where(GridColumn.job == job_id).execute()
+    """Have the keys of a job, and those of its answers in another job, removed in the background; they are
+    built again when they are wanted."""
+    scores = GridColumn.name.startswith(f"{SCORED}{job_id}.")
+    GridColumn.update(removed=True).where((GridColumn.job == job_id) | scores).execute()
 
 
 def delete_step(job_id: int, chunk: int) -> bool:

@@ -21,19 +21,25 @@ if TYPE_CHECKING:
 
 CELL, FIELD, SCORED = "col.", "field.", "scored."
 RATED = ("rating", "labels", "note")
-TEXTS = ("answer", "prompt", "custom_id", "model", "finish_reason", "service_tier")
+PROMPT = "prompt"  # the last user message
+TEXTS = ("answer", PROMPT, "custom_id", "model", "finish_reason", "service_tier")
 TIMES = ("latency", "first_token")
 MOMENTS = ("started", "finished")
 FIGURES = ("cost", *TIMES, "tokens_in", "tokens_out", "attempts", *MOMENTS)
 # what is asked for in units of the currency and seconds is stored in nano-units and milliseconds
 SCALES = {"cost": 10**9, **dict.fromkeys((*TIMES, *MOMENTS), 1000)}
+CODE = "code"  # the HTTP status
+FILTERED = (CODE, "config", "outcome")  # store/request_filter.py filters by their values
 MAX_ANSWER = 200_000  # bytes of an answer, or of a request, that the grid reads
-_SHORT_ANSWER = f"CASE WHEN length(x.response) < {MAX_ANSWER} THEN x.response END"
-_FITTING = (
-    f"CASE WHEN x.status = 'succeeded' AND length(x.response) < {MAX_ANSWER} THEN x.response END"
+# what is too long is selected as nothing (UNREAD), as opposed to what is not there
+_SHORT_ANSWER = (
+    f"CASE WHEN length(x.response) >= {MAX_ANSWER} THEN substr(x.response, 1, 0) "
+    "WHEN length(x.response) > 0 THEN x.response END"
 )
+_FITTING = f"CASE WHEN x.status = 'succeeded' THEN {_SHORT_ANSWER} END"
 _SCORED = (
-    "(SELECT CASE WHEN y.status = 'succeeded' AND length(y.response) < {most} THEN y.response END "
+    "(SELECT CASE WHEN y.status = 'succeeded' THEN CASE WHEN length(y.response) >= {most} "
+    "THEN substr(y.response, 1, 0) WHEN length(y.response) > 0 THEN y.response END END "
     "FROM request q JOIN result y ON y.job_id = q.job_id AND y.idx = q.idx "
     "WHERE q.job_id = {job} AND q.custom_id = r.custom_id)"
 )
@@ -78,16 +84,31 @@ def _cells(raw: bytes | None) -> list:
     return _list(bytes(raw)) if raw else []
 
 
-def _prompt(body: bytes | None) -> str | None:
-    return content.prompt_of(content.loaded(body)) if body else None
+class TooLong:
+    """The value of what is too long to be read for the grid: it is not empty."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+TOO_LONG = TooLong()
+UNREAD = b""
+
+
+def _is_unread(raw: bytes | None) -> bool:
+    return raw is not None and len(raw) == len(UNREAD)
+
+
+def _prompt(body: bytes) -> str | TooLong:
+    return TOO_LONG if _is_unread(body) else content.prompt_of(content.loaded(body))
 
 
 def _short(body: str) -> str:
-    return f"CASE WHEN length({body}) < {MAX_ANSWER} THEN {body} END"
+    return f"CASE WHEN length({body}) < {MAX_ANSWER} THEN {body} ELSE substr({body}, 1, 0) END"
 
 
-def _answer(response: bytes | None) -> str:
-    return content.answer_of(content.loaded(response))
+def _answer(response: bytes | None) -> str | TooLong:
+    return TOO_LONG if _is_unread(response) else content.answer_of(content.loaded(response))
 
 
 def _same(value: Any) -> Any:
@@ -108,7 +129,7 @@ def _text(text: str | None) -> str | None:
 
 _OURS = {
     "custom_id": Source("r.custom_id", _same, False),
-    "prompt": Source(_short("r.body"), _prompt, False),
+    PROMPT: Source(_short("r.body"), _prompt, False),
     "answer": Source(_SHORT_ANSWER, _answer),
     "outcome": Source("coalesce(x.outcome, x.status)", _same),
     "cost": Source("x.cost_nano", _same),
@@ -138,13 +159,13 @@ class Columns:
     def __init__(self, job: Job):
         self.sources: dict[str, Source] = dict(_OURS)
         if job.overrides:  # what was sent last, which changes with the result
-            self.sources["prompt"] = Source(_short(_SENT), _prompt)
+            self.sources[PROMPT] = Source(_short(_SENT), _prompt)
         self.by_name: dict[str, Column] = {}
         header = _header(job.header) if job.header else []
         names = [entry if isinstance(entry, str) else entry[0] for entry in header]
         self._add_cells(names)
         if not names:
-            self._add("prompt", "prompt")
+            self._add(PROMPT, PROMPT)
         self._add("answer", "answer")
         if job.schema:
             self._add_fields("fields", _FITTING, _schema(job.schema), FIELD)
@@ -166,7 +187,9 @@ class Columns:
     def _add_fields(
         self, source: str, sql: str, schema: "Schema", mark: str, follows: int | None = None
     ) -> None:
-        def fields(response: bytes | None) -> dict:
+        def fields(response: bytes | None) -> dict | TooLong:
+            if _is_unread(response):
+                return TOO_LONG
             found = schema.json_of(response) if response else None
             return found.value if found is not None and isinstance(found.value, dict) else {}
 
@@ -190,7 +213,7 @@ class Columns:
     @property
     def filtered(self) -> list[str]:
         """Names of the columns that conditions are possible on."""
-        return [*self.valued, *TEXTS, *FIGURES, *RATED]
+        return [*self.valued, *TEXTS, *FIGURES, *RATED, *FILTERED]
 
     def source_of(self, name: str) -> Source:
         return self.sources[self.by_name[name].source]
@@ -215,8 +238,8 @@ def _at(place: int) -> Callable[[list], Any]:
     return lambda cells: cells[place] if place < len(cells) else None
 
 
-def _named(name: str) -> Callable[[dict], Any]:
-    return lambda fields: fields.get(name)
+def _named(name: str) -> Callable[[dict | TooLong], Any]:
+    return lambda fields: fields if isinstance(fields, TooLong) else fields.get(name)
 
 
 def text_of(value: Any) -> str:
@@ -225,6 +248,8 @@ def text_of(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, TooLong):
+        return "…"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict) and len(value) == 1 and ("at" in value or "json" in value):

@@ -3,7 +3,7 @@
 import msgspec
 
 from ..core.domain import Cause, Outcome, RequestStatus
-from . import error_groups, outcome_counts, ratings
+from . import column_keys, error_groups, outcome_counts, ratings
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .request_filter import RequestFilter
@@ -82,7 +82,7 @@ def requeue_step(
             (job_id, status, after, last, *values),
         ).fetchall()
         indices = [index for index, _outcome in gone]
-        ratings.replaced(job_id, indices)
+        results_removed(job_id, indices)
         if status != RequestStatus.CANCELLED:
             succeeded = status == RequestStatus.SUCCEEDED
             error_groups.count_results(job_id, dict.fromkeys(indices, succeeded), by=-1)
@@ -123,7 +123,7 @@ def requeue_duplicates_step(job_id: int, after: int, chunk: int) -> tuple[int, i
         if last is None:
             return 0, None
         gone = database.execute_sql(_LEFT_BEHIND, (job_id, after, last)).fetchall()
-        ratings.replaced(job_id, [index for index, _outcome in gone])
+        results_removed(job_id, [index for index, _outcome in gone])
         fewer = outcome_counts.removed(outcome for _index, outcome in gone)
         Job.update(fewer, failed=Job.failed - len(gone)).where(Job.id == job_id).execute()
     return len(gone), last
@@ -142,6 +142,7 @@ def replace_one(job_id: int, index: int, body: bytes) -> bool:
             (job_id, index, body),
         )
         Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+        column_keys.request_changed(job_id, index)
     return True
 
 
@@ -176,7 +177,7 @@ def _remove_result(
         return False
     keep_answers(job_id, [index])
     database.execute_sql("DELETE FROM result WHERE job_id = ? AND idx = ?", (job_id, index))
-    ratings.replaced(job_id, [index])
+    results_removed(job_id, [index])
     if row[0] != RequestStatus.CANCELLED:
         ended = {index: row[0] == RequestStatus.SUCCEEDED}
         error_groups.count_results(job_id, ended, by=-1)
@@ -184,6 +185,12 @@ def _remove_result(
     fewer = outcome_counts.removed([row[1]])
     Job.update({counter: counter - 1, **fewer}).where(Job.id == job_id).execute()
     return True
+
+
+def results_removed(job_id: int, indices: list[int]) -> None:
+    """Note what follows from it that these results are removed."""
+    ratings.replaced(job_id, indices)
+    column_keys.results_removed(job_id, indices)
 
 
 def keep_answers(job_id: int, indices: list[int]) -> None:

@@ -7,10 +7,17 @@ import msgspec
 
 from ..core import max_tokens
 from ..core.domain import Defaults, Outcome, RequestStatus
-from . import configs, error_groups, outcome_counts, ratings
+from . import configs, error_groups, outcome_counts
 from .models import ApiConfig, Job, database, lock_job
 from .request_filter import RequestFilter
-from .requeue import CHUNK, Changes, add_overrides, conditions_of, keep_answers
+from .requeue import (
+    CHUNK,
+    Changes,
+    add_overrides,
+    conditions_of,
+    keep_answers,
+    results_removed,
+)
 
 RETRIABLE = frozenset(Outcome) - {Outcome.OK}
 _BODIES_AT_ONCE = 20
@@ -78,7 +85,7 @@ def requeue_step(
 def _remove(job_id: int, indices: list[int]) -> None:
     keep_answers(job_id, indices)
     database.execute_sql(_DELETE, (job_id, _listed(indices)))
-    ratings.replaced(job_id, indices)
+    results_removed(job_id, indices)
 
 
 def _listed(indices: list[int]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
+from markupsafe import Markup
 
 from ..core import content
 from ..core.domain import Outcome, RequestStatus
@@ -13,6 +14,7 @@ from ..core.messages import translatable
 from ..store.column_condition import CONTAINS, LEAST, MOST
 from ..store.grid_columns import (
     CELL,
+    CODE,
     FIELD,
     FIGURES,
     MOMENTS,
@@ -22,6 +24,8 @@ from ..store.grid_columns import (
     Columns,
     text_of,
 )
+from ..store.request_filter import RequestFilter
+from .filters import when
 
 SIZES = (25, 50, 100, 200, 500)
 HEIGHTS = ("S", "M", "L")
@@ -136,12 +140,16 @@ def is_cut(value: Any) -> bool:
 
 def signs(name: str) -> list[tuple[str, str]]:
     """The comparisons that the menu of a column offers: the sign of its URL parameter, and words."""
-    if name in (*TEXTS, "labels", "note"):
+    if name == "outcome":  # its words are translated
+        return []
+    if name in (*TEXTS, "labels", "note", "config"):
         return [(CONTAINS, gettext("contains"))]
     if name in MOMENTS:
         return [(LEAST, gettext("from")), (MOST, gettext("until"))]
     bounds = [(LEAST, "≥"), (MOST, "≤")]
-    return bounds if name in (*FIGURES, "rating") else [(CONTAINS, gettext("contains")), *bounds]
+    return (
+        bounds if name in (*FIGURES, "rating", CODE) else [(CONTAINS, gettext("contains")), *bounds]
+    )
 
 
 def filter_by(name: str, value: Any, empty: list[str]) -> dict[str, Any]:
@@ -156,6 +164,30 @@ def filter_by(name: str, value: Any, empty: list[str]) -> dict[str, Any]:
     if not text.strip():
         return {name: None, "empty": [*others, name]}
     return {name: text, "empty": others or None}
+
+
+def badges(wanted: RequestFilter) -> list[tuple[str, str]]:
+    """The parts of a filter that have no field on the page: the URL parameter, and words."""
+    bounds = (
+        ("code", TITLES["code"], "=", wanted.code),
+        ("config", TITLES["config"], "=", wanted.config),
+        ("min_ms", TITLES["latency"], "≥", _ms(wanted.min_ms)),
+        ("max_ms", TITLES["latency"], "≤", _ms(wanted.max_ms)),
+        ("min_tokens", TITLES["tokens_out"], "≥", wanted.min_tokens),
+        ("max_tokens", TITLES["tokens_out"], "≤", wanted.max_tokens),
+        ("from", TITLES["finished"], "≥", wanted.from_ms and when(wanted.from_ms)),
+        ("to", TITLES["finished"], "<", wanted.to_ms and when(wanted.to_ms)),
+        ("group", gettext("Group of errors"), "=", wanted.group and wanted.group[:8]),
+    )
+    return [
+        (parameter, Markup("{} {} {}").format(title, sign, value))  # nosec B704 - it escapes
+        for parameter, title, sign, value in bounds
+        if value is not None
+    ]
+
+
+def _ms(value: int | None) -> str | None:
+    return None if value is None else f"{value} ms"
 
 
 def value_label(value: Any) -> str:

@@ -14,6 +14,7 @@ from flask_babel import Babel, get_locale, get_timezone, get_translations
 from ..core.errors import InvalidInput
 from ..core.languages import LANGUAGES
 from ..core.messages import translatable
+from ..core.request_input import Parameters
 
 _COOKIE = "lang"
 _YEAR_S = 365 * 86_400
@@ -104,18 +105,21 @@ def with_epochs(args, names: Sequence[str] = ("from", "to")) -> dict | None:
     """URL parameters with the ``names`` of datetime fields converted to epoch seconds, which links
     can pass on; those that end with ``<`` to the end of the second, or of the day where there is but a date.
     None if there is nothing to convert. Raises InvalidInput."""
-    local = {name: args[name] for name in names if _is_local(args.get(name, ""))}
-    if not local:
+    if not any(_is_local(text) for name in names for text in args.getlist(name)):
         return None
     found = {**args.to_dict(flat=False)}
-    for name, value in local.items():
-        try:
-            found[name] = _epoch(value, name.endswith("<"))
-        except (ValueError, OverflowError):
-            raise InvalidInput(
-                translatable("%(name)s=%(value)r: not a time.", name=name, value=value), name
-            ) from None
-    return {name: value for name, value in found.items() if value not in ("", [""])}
+    for name in names:
+        found[name] = [_converted(name, text) for text in args.getlist(name)]
+    return {name: values for name, values in found.items() if values not in ([], [""])}
+
+
+def _converted(name: str, text: str) -> str | int | float:
+    try:
+        return _epoch(text, name.endswith("<")) if _is_local(text) else text
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            translatable("%(name)s=%(value)r: not a time.", name=name, value=text), name
+        ) from None
 
 
 def _is_local(text: str) -> bool:
@@ -124,7 +128,21 @@ def _is_local(text: str) -> bool:
 
 def _epoch(text: str, is_end: bool) -> int | float:
     moment = datetime.fromisoformat(text)
-    if not is_end:
-        return epoch_ms(moment) // 1000
-    unit = timedelta(seconds=1) if "T" in text else timedelta(days=1)
-    return (epoch_ms(moment.replace(microsecond=0) + unit) - 1) / 1000
+    if is_end and not moment.microsecond:
+        unit = timedelta(seconds=1) if "T" in text else timedelta(days=1)
+        return (epoch_ms(moment + unit) - 1) / 1000
+    ms = epoch_ms(moment)
+    return ms / 1000 if ms % 1000 else ms // 1000
+
+
+def as_parameters(converted: dict) -> Parameters:
+    """What ``with_epochs`` returns, as URL parameters are read."""
+    pairs = (
+        (name, given if isinstance(given, list) else [given]) for name, given in converted.items()
+    )
+    return Parameters([(name, str(one)) for name, values in pairs for one in values])
+
+
+def zone_is_known() -> bool:
+    """Whether the browser has told its time zone: it does when a page opens for the first time."""
+    return _browser_zone() is not None

@@ -17,7 +17,7 @@ from ..services.shown_call import shown_call
 from ..store.models import ApiConfig, Job
 from ..store.request_filter import RequestFilter
 from . import call_snippets
-from .i18n import with_epochs
+from .i18n import as_parameters, with_epochs, zone_is_known
 from .job import common
 from .rating_view import rating_context
 
@@ -98,10 +98,12 @@ class View(msgspec.Struct, frozen=True):
 def index(job_id: int):
     """The table with the filters of the URL; with ``fragment`` only the table."""
     converted = with_epochs(request.args)
-    if converted is not None:
+    if converted is not None and zone_is_known():
         here = url_for("job_requests.index", job_id=job_id)
         return redirect(f"{here}?{urlencode(converted, doseq=True)}", 303)
-    wanted, view = RequestFilter.parse(request.args), View.parse(request.args)
+    # static/js/theme.js loads the address again once it has told the zone
+    args = request.args if converted is None else as_parameters(converted)
+    wanted, view = RequestFilter.parse(args), View.parse(args)
     page = insight.requests_page(
         job_id,
         wanted,

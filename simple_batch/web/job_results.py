@@ -10,7 +10,7 @@ from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from .. import insight
+from .. import export, insight
 from ..core import content
 from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import InvalidInput
@@ -27,7 +27,7 @@ from ..store.sort_key import number_of
 from . import grid_view, labels
 from .filters import when
 from .grid_view import GridView
-from .i18n import with_epochs
+from .i18n import as_parameters, with_epochs, zone_is_known
 from .job import common
 from .labels import translated
 from .rating_view import COUNTS, ReviewView, score_word
@@ -104,10 +104,11 @@ def index(job_id: int):
     """The grid with the filters, order and columns of the URL; with ``fragment`` only the table."""
     job = jobs.get(job_id)
     converted = with_epochs(request.args, _LOCAL)
-    if converted is not None:
+    if converted is not None and zone_is_known():
         here = url_for("job_results.index", job_id=job_id)
         return redirect(f"{here}?{urlencode(converted, doseq=True)}", 303)
-    asked = _Asked(job)
+    # static/js/theme.js loads the address again once it has told the zone
+    asked = _Asked(job, None if converted is None else as_parameters(converted))
     is_part = bool(request.args.get("fragment"))
     place = "" if is_part else asked.before_opened()
     if place and insight.grid_page(job_id, asked.query(place), asked.view.cols).rows:
@@ -164,6 +165,7 @@ def _context(job_id: int, asked: _Asked, page: insight.GridPage) -> dict[str, An
         "request_urls": url_for("job_requests.index", job_id=job_id),
         "request_query": urlencode(asked.wanted.to_args()),
         "numeric": grid_view.NUMERIC,
+        "badges": grid_view.badges(asked.wanted),
         "signs": grid_view.signs,
         "moments": MOMENTS,
         "moment_of": _moment_of,
@@ -206,7 +208,8 @@ def _condition_text(job: Job) -> Callable[[Condition], str]:
         if condition.column == "rating" and condition.sign == column_condition.EQUAL:
             numbers = map(number_of, texts)
             texts = tuple(score_word(number, job.rating_scale) for number in numbers)
-        return content.short(" | ".join(texts), 60)
+        sign = " & " if condition.sign == column_condition.CONTAINS else " | "
+        return content.short(sign.join(texts), 60)
 
     return text
 
@@ -279,9 +282,10 @@ def rows(job_id: int):
     """The rows of the page as JSON, with whole values; with ``index`` or ``rows`` single ones."""
     job = jobs.get(job_id)
     asked = _Asked(job)
-    selected = Selection.parse(request.args, job).indices
-    if selected:
-        found = insight.single_rows(job_id, selected[: grid_view.SIZES[-1]], asked.view.cols)
+    selection = Selection.parse(request.args, job)
+    if selection.indices:
+        matching = export.matching(job, asked.wanted, selection, grid_view.SIZES[-1])
+        found = insight.single_rows(job_id, matching, asked.view.cols)
         return jsonify({"columns": list(asked.view.cols), "rows": found})
     page = asked.page(job_id)
     return jsonify(

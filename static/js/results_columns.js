@@ -117,9 +117,19 @@ function showValues() {
     loadValues(link);
   });
   document.addEventListener("toggle", ({ target }) => {
+    if (target.open && target.matches("#results thead details")) keepInside(target);
     const link = target.open && target.closest("#results thead") && target.querySelector("[data-values-of][data-at-once]");
     if (link && !target.querySelector(".values-list")) loadValues(link);
   }, true);
+}
+
+// A menu that would end beyond the box opens to the left.
+function keepInside(menu) {
+  const [list, box] = [menu.querySelector(".menu-list"), document.getElementById("results-box").getBoundingClientRect()];
+  list.classList.remove("leftwards");
+  const { right, width } = list.getBoundingClientRect();
+  const edge = menu.closest("th").getBoundingClientRect().right;
+  list.classList.toggle("leftwards", right > Math.min(box.right, innerWidth) && edge - width >= box.left);
 }
 
 // Buttons in the menu of columns that move one up or down; the form sends them in their order.

@@ -143,6 +143,7 @@ def test_on_a_phone_rows_are_cards(demo):
     box = head.locator(".menu-list").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
+    assert box["y"] + box["height"] <= 800  # wherever the page is scrolled
     assert violations(page) == []
     head.get_by_placeholder("≥").fill("1000000")
     head.get_by_role("button", name="Filter").first.click()
@@ -309,6 +310,20 @@ def test_the_menus_of_columns_list_values_and_filter_by_text_and_time(demo, t):
     wait_for_address(page, "finished%3C=98")
     expect(rows(page)).to_have_count(0)
     expect(page.locator(".condition").last).to_contain_text("2001-02-03 04:05:06")
+
+
+def test_a_menu_near_the_edge_opens_to_the_left(demo):
+    page = demo
+    page.set_viewport_size({"width": 1024, "height": 800})
+    page.goto("/jobs/1/results?cols=answer&cols=prompt&cols=finished&w=prompt:300")
+    edge = page.locator("#results-box").bounding_box()
+    for column in ("answer", "finished"):
+        head = page.locator(f"th[data-col={column}]")
+        head.locator("summary").click()
+        menu = head.locator(".menu-list").bounding_box()
+        assert menu["x"] >= edge["x"]
+        assert menu["x"] + menu["width"] <= edge["x"] + edge["width"] + 1
+        page.keyboard.press("Escape")
 
 
 @both_languages

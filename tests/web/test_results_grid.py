@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from simple_batch.core.domain import Cause
+from simple_batch.insight.results_grid import column_values
 from simple_batch.intake import Template
 from simple_batch.services import job_creation, jobs
 from simple_batch.store import column_keys, requeue, results
@@ -230,9 +231,106 @@ def test_a_filter_by_time_is_in_the_time_zone_of_the_page(client, table):
         assert parse_qs(answer.location.partition("?")[2]) == {"finished>": [expected]}
     answer = client.get(f"/jobs/{table}/results?finished<=2023-11-15")
     assert "1700063999.999" in answer.location
+    answer = client.get(f"/jobs/{table}/results?finished<=2023-11-15T06:13:22.750")
+    assert parse_qs(answer.location.partition("?")[2]) == {"finished<": ["1700000002.75"]}
     for text in ("yesterday", "2023-13-15T00:00", "9999-12-31"):
         answer = client.get(f"/jobs/{table}/results?finished<={text}", follow_redirects=True)
         assert answer.status_code == 400, text
+
+
+def test_a_local_time_waits_for_the_zone_of_the_browser(client, table):
+    """The first page of a browser tells the zone and is loaded again."""
+    path = f"/jobs/{table}/results?finished<=2023-11-15T06:13:22"
+    first = client.get(path)
+    assert first.status_code == 200  # it keeps its address
+    client.set_cookie("zone", "Asia/Shanghai")
+    assert "1700000002.999" in client.get(path).location
+    requests = f"/jobs/{table}/requests?from=2023-11-15T06:13:22"
+    assert "from=1700000002" in client.get(requests).location
+    client.delete_cookie("zone")
+    assert client.get(requests).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("code>=400", [4]),
+        ("code<=200", [1, 2]),
+        ("config~=NE", [1, 2, 4]),
+        ("outcome~=o", [1, 2, 3, 5, 6]),
+    ],
+)
+def test_signs_work_with_the_columns_of_other_filters(client, table, query, expected):
+    with connected():
+        for index, (code, config) in enumerate(
+            [(200, "one"), (200, "One"), (None, "two"), (429, "ONE")]
+        ):
+            change = {"http_status": code, "config": config}
+            Result.update(change).where(Result.idx == index).execute()
+    assert shown(client, table, query) == expected
+    lines = client.get(f"/jobs/{table}/export?format=jsonl&{query}").text.splitlines()
+    assert [json.loads(line)["index"] + 1 for line in lines] == expected
+
+
+def test_figures_are_equal_as_numbers(client, table):
+    with connected():
+        Result.update(attempts=2, input_tokens=20).where(Result.idx << [1, 4]).execute()
+    for query in ("attempts=2.0", "attempts=02", "tokens_in=2e1", "tokens_in=%2B20"):
+        assert shown(client, table, query) == [2, 5], query
+    assert shown(client, table, "attempts=2.5") == []
+
+
+def test_filters_without_a_field_have_badges_that_remove_them(client, table):
+    query = "code=429&config=test&min_ms=100&to=1800000000&group=abc"
+    page = client.get(f"/jobs/{table}/results?{query}").text
+    badges = re.findall(r'condition" href="([^"]+)"[^>]*>([^<]+(?:<time.*?</time>)?)', page)
+    words = [" ".join(re.sub("<.*?>", "", text).split()) for _url, text in badges]
+    assert words == ["HTTP = 429", "API = test", "Latency ≥ 100 ms", "Finished &lt; 2027-01-15 08:00:00", "Group of errors = abc"]  # fmt: skip
+    left = [set(parse_qs(url.replace("&amp;", "&").partition("?")[2])) for url, _text in badges]
+    names = {"code", "config", "min_ms", "to", "group"}
+    assert [names - one for one in left] == [{"code"}, {"config"}, {"min_ms"}, {"to"}, {"group"}]
+
+
+def test_single_rows_as_json_heed_the_filter(client, table):
+    def found(query: str) -> list[int]:
+        return [
+            row["index"] for row in client.get(f"/jobs/{table}/results.json?{query}").json["rows"]
+        ]
+
+    assert found("rows=0-5") == [0, 1, 2, 3, 4, 5]
+    assert found("rows=0-3,5&col.stars=5") == [0]
+    assert found("rows=0-5&status=failed") == [3]
+
+
+def test_keys_follow_results_that_are_removed(client, table):
+    for query in ("attempts=1", "empty=outcome", "empty=field.label", "answer~=good"):
+        shown(client, table, query)
+    assert shown(client, table, "prompt~=fine") == [4]
+    assert post(client, f"/jobs/{table}/retry", status="failed").status_code == 303
+    assert shown(client, table, "empty=outcome") == [4]
+    assert shown(client, table, "empty=attempts") == [4]
+    edited = {"messages": [{"role": "user", "content": "about a zebra"}]}
+    with connected():
+        assert requeue.replace_one(table, 0, json.dumps(edited).encode())
+    assert shown(client, table, "empty=outcome") == [1, 4]
+    assert shown(client, table, "empty=field.label") == [1, 4]
+    assert shown(client, table, "prompt~=zebra") == [1]
+    assert shown(client, table, "prompt~=Great") == []
+    with connected():
+        [name] = [value for value in column_values(table, "attempts")[0] if value.value is None]
+    assert name.count == 2
+
+
+def test_more_conditions_than_columns_keep_their_keys(three_columns, client, table):
+    query = "col.stars>=1&empty=note&field.score>=1&attempts>=0&tokens_in>=-1&started>=1&model~=&cost<=9"
+    with connected():
+        Result.update(input_tokens=1, cost_nano=1, attempts=1, started_at=T).execute()
+    for _ in range(3):
+        assert shown(client, table, f"{query}&sort=-answer") == [1, 5, 2]
+        with connected():
+            assert not GridColumn.select().where(GridColumn.removed).exists()
+            while any(map(column_keys.build_step, column_keys.behind())):
+                pass
 
 
 def test_conditions_on_empty_columns_add_up(client, table):
@@ -291,6 +389,10 @@ def test_an_answer_that_is_too_long_for_a_cell_says_so(client, table):
     with connected():
         Result.update(response=json.dumps(body).encode()).where(Result.idx == 2).execute()
     assert client.get(f"/jobs/{table}/results").text.count("Too long for a cell.") == 1
+    for query in ("empty=answer", "empty=field.label"):  # it is not empty
+        assert 3 not in shown(client, table, query)
+        lines = client.get(f"/jobs/{table}/export?format=jsonl&{query}").text.splitlines()
+        assert 2 not in [json.loads(line)["index"] for line in lines]
     assert client.get(f"/jobs/{table}/results.json?rows=2").json["rows"][0]["too_long"]
 
 
@@ -624,6 +726,8 @@ def three_columns(overrides):
 def test_few_columns_keep_their_keys_and_none_outlives_its_job(three_columns, client, table):
     for name in ("col.stars", "col.review", "field.label", "answer", "model"):
         shown(client, table, f"sort={name}")
+        with connected():  # long ago
+            GridColumn.update(wanted_at=GridColumn.wanted_at - 60_000).execute()
     with connected():
         kept = GridColumn.select().where(GridColumn.removed == False)  # noqa: E712 - SQL
         assert sorted(column.name for column in kept) == ["answer", "field.label", "model"]
