@@ -391,11 +391,16 @@ class Limits:
             return False
         rate = self.rates[REQUESTS]
         is_new = rate.unconfirmed and not self.delay_s
-        if not rate.probing or (self._chance <= CHANCE and not is_new):
+        chance = max(self._chance, self._share.at_held(self._evidence.number))
+        if not rate.probing or (chance <= CHANCE and not is_new):
             return True
         # chance may have ended the probe: beyond a limit the next calls are refused, too
         last, self._doubted = self._doubted, ticket.order
         if ticket.order - last <= CONFIRMING_CALLS:
+            for order in (last, ticket.order):  # neither was chance
+                self._evidence.explain(order)
+                self._share.explain(order)
+            self._probe.refused = max(0, self._probe.refused - 1)
             return True
         for one in self.rates.values():
             one.hold_at(FAR, now)
@@ -632,8 +637,7 @@ class Limits:
     @property
     def _chance(self) -> float:
         """The share of calls (0 to 1) that may be refused by chance."""
-        at_held = self._share.at_held(self._evidence.number)
-        return max(self._share.by_chance, self._evidence.stray_share, at_held)
+        return max(self._share.by_chance, self._evidence.stray_share)
 
     def _plateau(self, now: float) -> float:
         """How many good answers a value is held for."""

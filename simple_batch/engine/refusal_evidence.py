@@ -90,6 +90,11 @@ class RefusalEvidence:
             self._strays += 1.0
         return self._densest() if self._refused else NO_CLUSTER
 
+    def explain(self, number: int) -> None:
+        """A limit explains why that call was refused."""
+        if number in self._refused:
+            self._refused.remove(number)
+
     def single(self) -> None:
         """The recent refusals may be explained by a limit, and may be chance."""
         self._strays += len(self._refused)

@@ -31,8 +31,13 @@ class RefusedShare:
         self._since = 0  # the order of the last call before those that are counted
         self._orders: deque[int] = deque()  # of the refused calls among them
 
+    def explain(self, order: int) -> None:
+        """A limit that was passed on purpose explains why that call was refused."""
+        if order in self._orders:
+            self._orders.remove(order)
+
     def held(self, calls: int, refused: int) -> None:
-        """So many calls were made at a rate that held, and so many of them were refused: by chance."""
+        """Count calls that were made at a rate that held; the refused ones among them were so by chance."""
         self._held_calls, self._held_refused = (
             self._held_calls + calls,
             self._held_refused + refused,

@@ -266,6 +266,16 @@ def test_chance_that_ends_probes_does_not_keep_a_rate_low(seed):
     assert refused <= 0.02 * admitted
 
 
+@pytest.mark.parametrize("seed", [17, 73])
+def test_what_confirms_a_limit_is_not_taken_for_chance(seed):
+    """Else probes for more would come every few seconds, for the rate might have been lowered by chance."""
+    run = Simulation(TokenBucket(10, 20), way_s=0.01)
+    run.rng, run._ways = random.Random(seed), random.Random(seed + 100)
+    admitted, refused = run.run(SPAN_S)
+    assert admitted >= 0.97 * 10 * SPAN_S
+    assert refused <= 0.0125 * (admitted + refused)
+
+
 def test_rates_of_requests_and_of_tokens_grow_alike():
     """One that lagged behind would hold the calls, and so the growth, of both."""
     run = Simulation(TokenBucket(10, 20))
