@@ -33,7 +33,9 @@ ENOUGH_PER_RATE = 2.5  # … and more where calls are fast: chance has more trie
 SLOW_PER_S = 10.0
 FEW_CALLS = 20  # do not tell much
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
-CONFIRMING_CALLS = 12  # after one that chance may have refused: another of them shows the limit
+CONFIRMING_CALLS = 12  # after one that chance may have refused: the rate does not grow …
+CONFIRMED_WITHIN = 24.0  # … and another of this many calls shows the limit …
+CONFIRMED_BY = 0.25  # … of as many as chance would refuse so few of, at most
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
@@ -80,9 +82,9 @@ class Limits:
         self._probe = RateProbe()
         self._cooldown_s = 0.0
         self._last_trial: RateTrial | None = None
-        self._doubted = (
-            -CONFIRMING_CALLS
-        )  # the order of the last refused call of a probe that chance may explain
+        self._doubted: list[
+            int
+        ] = []  # orders of the refused calls of a probe that chance may explain
 
     def begin_at(self, width: float) -> None:
         """Use that width, if none was learned and slow start has not come so far."""
@@ -230,7 +232,8 @@ class Limits:
     @property
     def _is_confirming(self) -> bool:
         """Whether the next calls tell if chance has refused one in a probe."""
-        return self._evidence.number - self._doubted <= CONFIRMING_CALLS
+        doubted = self._doubted
+        return bool(doubted) and self._evidence.number - doubted[-1] <= CONFIRMING_CALLS
 
     def _opened(self, ticket: Ticket, now: float) -> None:
         spacing_s = self.window.opened(ticket.started)
@@ -395,12 +398,14 @@ class Limits:
         if not rate.probing or (chance <= CHANCE and not is_new):
             return True
         # chance may have ended the probe: beyond a limit the next calls are refused, too
-        last, self._doubted = self._doubted, ticket.order
-        if ticket.order - last <= CONFIRMING_CALLS:
-            for order in (last, ticket.order):  # neither was chance
+        since = ticket.order - self._doubted[-1] if self._doubted else math.inf
+        self._doubted.append(ticket.order)
+        if since <= min(CONFIRMED_WITHIN, CONFIRMED_BY / chance):
+            for order in self._doubted:  # none of the probe was chance
                 self._evidence.explain(order)
                 self._share.explain(order)
-            self._probe.refused = max(0, self._probe.refused - 1)
+            self._probe.refused = max(0, self._probe.refused - len(self._doubted) + 1)
+            self._probe.confirmed = True
             return True
         for one in self.rates.values():
             one.hold_at(FAR, now)
@@ -421,6 +426,7 @@ class Limits:
             shown = self._probe.shown(
                 rate, self._admitted, ticket.started, just_now, *shares, delayed
             )
+            self._probe.confirmed = False
             self._learn(shown, now)
             if delayed:  # then a limit is often found by a probe
                 self._probe.note_best(rate.proven, now)
@@ -633,6 +639,7 @@ class Limits:
     def _measure_at(self, ticket: Ticket) -> None:
         self._admitted.measure_from(ticket.started)
         self._calls = self._probe.refused = 0
+        self._doubted.clear()
 
     @property
     def _chance(self) -> float:

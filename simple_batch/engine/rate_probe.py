@@ -38,6 +38,7 @@ class RateProbe:
 
     def __init__(self) -> None:
         self.refused = 0
+        self.confirmed = False  # whether several refusals ended the probe
         self._rising = (
             False  # whether the last probe raised the rate: the limit may be still higher
         )
@@ -81,7 +82,7 @@ class RateProbe:
         offered, proven = rate.value or rate.proven, rate.proven
         measured = admitted.measured(started) or proven
         far = admitted.measured_far(started)
-        is_too_high = self.refused >= TOO_MANY and chance <= CHANCE
+        is_too_high = self.confirmed or (self.refused >= TOO_MANY and chance <= CHANCE)
         least = LEAST_OF_PROVEN if is_too_high else 1.0
         least, self._far = (LEAST_OF_FAR if self._far else least), False
         if far is not None and offered > FAR * measured:

@@ -85,6 +85,13 @@ def test_they_say_nothing_where_calls_are_refused_by_chance(probe):
     assert shown(probe, rate_at(10.5), admitted_at(9.8, 30.0), chance=STRAY) == PROVEN
 
 
+def test_they_do_where_several_calls_were_refused_in_the_probe(probe):
+    probe.confirmed = True
+    assert shown(probe, rate_at(10.5), admitted_at(9.8, 30.0), chance=STRAY) == pytest.approx(
+        9.8, rel=0.01
+    )
+
+
 def test_one_refusal_before_it_may_be_chance(probe):
     probe.refused = TOO_MANY - 1
     assert shown(probe, rate_at(10.5), admitted_at(9.8, 30.0)) == PROVEN
