@@ -34,8 +34,8 @@ SLOW_PER_S = 10.0
 FEW_CALLS = 20  # do not tell much
 PROBE_EVIDENCE = 3.2  # enough while more is offered than a limit that is known
 CONFIRMING_CALLS = 12  # after one that chance may have refused: the rate does not grow …
-CONFIRMED_WITHIN = 24.0  # … and another of this many calls shows the limit …
-CONFIRMED_BY = 0.25  # … of as many as chance would refuse so few of, at most
+CONFIRMED_WITHIN = 24.0  # … and another among this many calls shows the limit …
+CONFIRMED_BY = 0.25  # … or among this many divided by the share of chance, if these are fewer
 PROBE_REFUSED = 0.3  # share of the calls that a known limit would refuse then
 KNOWN_CALLS = 200  # before a limit is met tell how many are refused by chance
 HELD_CALLS = 40
@@ -82,9 +82,7 @@ class Limits:
         self._probe = RateProbe()
         self._cooldown_s = 0.0
         self._last_trial: RateTrial | None = None
-        self._doubted: list[
-            int
-        ] = []  # orders of the refused calls of a probe that chance may explain
+        self._doubted: list[int] = []  # refused calls of a probe that may be chance, by order
 
     def begin_at(self, width: float) -> None:
         """Use that width, if none was learned and slow start has not come so far."""
