@@ -1,7 +1,7 @@
 """Queries on the files of the Batch API."""
 
 from ..core.identity import Scope
-from . import search, visibility
+from . import column_keys, search, visibility
 from .models import ApiFile, Job, Upload, database
 
 _CHUNK = 1_000
@@ -111,6 +111,7 @@ def erase_step(job_id: int, part: str, after: int) -> int | None:
         ).fetchall()
         if not rows:
             search.drop(job_id)  # it holds the text too; rebuilt at the next search
+            column_keys.drop(job_id)  # so do they
             return None
         database.execute_sql(
             "UPDATE result SET response = NULL "

@@ -11,7 +11,7 @@ from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import Cause
 from simple_batch.core.identity import Actor, Scope
 from simple_batch.services import job_creation, jobs
-from simple_batch.store import results
+from simple_batch.store import requeue, results
 from simple_batch.store.database import connected
 from simple_batch.store.grid_columns import Columns
 from simple_batch.store.models import ApiConfig, Job
@@ -116,6 +116,10 @@ def test_scores_that_change_are_followed_and_a_deleted_job_has_none(app, client,
         )
         wait_until(lambda: shown(client, table, f"{score}=5") == [2])
     assert len(shown(client, table, f"{score}=2")) == 4
+    with connected():  # no answer for now
+        assert requeue.replace_one(made, 1, json.dumps(body).encode())
+    assert shown(client, table, f"{score}=5") == []
+    assert shown(client, table, f"empty={score}") == [2, 4]
     with connected():
         jobs.delete(made)
     assert score not in columns_of(client, table)
