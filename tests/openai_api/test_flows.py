@@ -11,8 +11,9 @@ import pytest
 from simple_batch.core import clock
 from simple_batch.core.errors import Conflict
 from simple_batch.services import batch_files, configs, job_retry, jobs
+from simple_batch.store import column_keys
 from simple_batch.store.database import connected
-from simple_batch.store.models import ApiFile, Job, Upload, database
+from simple_batch.store.models import ApiFile, GridKey, Job, Upload, database
 from simple_batch.store.request_filter import RequestFilter
 
 from .. import endpoint as e
@@ -334,6 +335,8 @@ def test_deletion_is_real(client, endpoint):
     batch = ended(client, submit(client, [line("a", "m"), line("b", "m")]))
     with connected():
         path = Upload.get_by_id(1).path
+        column_keys.want(Job.get(), "answer")  # they hold the beginnings of the answers
+        assert GridKey.select().count() == 2
     for file_id in (batch.input_file_id, batch.output_file_id):
         gone = client.files.delete(file_id)
         assert (gone.id, gone.deleted, gone.object) == (file_id, True, "file")
@@ -343,7 +346,7 @@ def test_deletion_is_real(client, endpoint):
             client.files.content(file_id)
     after = client.batches.retrieve(batch.id)
     assert (after.output_file_id, after.input_file_id) == (None, batch.input_file_id)
-    wait_until(lambda: _kept(path) == (0, 0, 0, 0))
+    wait_until(lambda: _kept(path) == (0, 0, 0, 0, 0))
 
 
 def _kept(path) -> tuple:
@@ -352,7 +355,8 @@ def _kept(path) -> tuple:
             "SELECT (SELECT count(*) FROM result WHERE response IS NOT NULL) "
             "+ (SELECT count(*) FROM attempt WHERE excerpt <> '')"
         ).fetchone()[0]
-        return Path(path).exists(), Upload.select().count(), ApiFile.select().count(), answers
+        files = Path(path).exists(), Upload.select().count(), ApiFile.select().count()
+        return *files, answers, GridKey.select().count()
 
 
 def test_what_expires_is_deleted(client, endpoint):
@@ -378,7 +382,7 @@ def test_what_expires_is_deleted(client, endpoint):
     with pytest.raises(openai.NotFoundError):
         client.files.content(output.id)
     batch_files.sweep()  # the server's own comes within half a minute
-    assert _kept(path) == (0, 0, 0, 0)
+    assert _kept(path) == (0, 0, 0, 0, 0)
 
 
 def test_a_file_that_is_too_large(instance, app, endpoint):
