@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 from gevent.util import format_run_info
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from simple_batch import create_app
 from simple_batch.auth import passwords, users
@@ -23,6 +25,14 @@ from simple_batch.store.database import close_database, connected, open_database
 from . import compiled_once, postgres
 
 compiled_once.share()
+# By default an example that takes 0.2 s on a busy machine fails its test. Examples share the fixtures of
+# their test, which each test allows for.
+hypothesis_settings.register_profile(
+    "suite",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+hypothesis_settings.load_profile("suite")
 PASSWORDS = {name: f"the password of {name}" for name in ("anna", "otto", "olga", "vera")}
 # hashing is slow on purpose: started processes hash as usual, the test process hashes fast
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)

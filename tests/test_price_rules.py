@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simple_batch.core import price_rules, public_holidays
@@ -17,7 +17,6 @@ from simple_batch.core.errors import InvalidInput
 from simple_batch.core.price_rules import PriceRules, from_json, from_mapping
 from simple_batch.services import price_texts, prices
 
-MOST = {"suppress_health_check": [HealthCheck.too_slow], "deadline": None, "max_examples": 60}
 DEEPSEEK = {
     "windows": [{"hours": "Mon-Fri 09:00-12:00, 14:00-18:00", "factor": "1"}],
     **{"otherwise": "0.5", "zone": "Asia/Shanghai", "holidays": "CN"},
@@ -105,7 +104,7 @@ def plain_cost(base: dict, rules: dict, usage: Usage, tier: str | None, hour: in
     return int(amount / 1_000_000 + Fraction(1, 2))
 
 
-@settings(**MOST)
+@settings(max_examples=60)
 @given(
     base=st.fixed_dictionaries(
         dict.fromkeys(

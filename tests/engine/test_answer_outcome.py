@@ -335,7 +335,7 @@ values = st.recursive(
     ),
     inner=st.none() | values,
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_shape_has_an_outcome(body, inner):
     if inner is not None:
         body["choices"] = [{"message": inner, "finish_reason": inner}, inner]

@@ -114,7 +114,7 @@ def both(body: bytes):
         return msgspec.structs.asdict(short), msgspec.structs.asdict(classify(reply))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(answers, faults, st.booleans())
 def test_both_ways_come_to_the_same(answer, fault, ascii_only):
     body = fault(json.dumps(answer, ensure_ascii=ascii_only).encode(errors="surrogatepass"))

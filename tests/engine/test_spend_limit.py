@@ -42,7 +42,7 @@ some_costs = st.lists(st.none() | st.integers(0, 1_000), min_size=1, max_size=20
 
 
 @given(costs=some_costs, width=st.integers(1, 40), cap=st.integers(1, 20_000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_bound_is_overshot_by_what_is_in_flight_at_most(costs, width, cap):
     spend_limit = make_limit(cap)
     made, in_flight = run(spend_limit, costs, width)

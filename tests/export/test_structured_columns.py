@@ -5,7 +5,7 @@ import io
 import json
 
 import pyarrow.parquet as pq
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simple_batch.core.domain import RequestStatus
@@ -63,11 +63,7 @@ def cell(value) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=150)
 @given(fitting(), st.booleans(), st.booleans())
 def test_what_validates_is_exported_to_the_cell(db, pair, fenced, of_table):
     schema, value = pair

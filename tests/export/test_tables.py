@@ -15,7 +15,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -135,9 +135,7 @@ value = st.one_of(
 
 
 @given(rows=st.lists(st.lists(value, min_size=2, max_size=2), min_size=1, max_size=6))
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=60)
 def test_round_to_the_cell_through_xlsx(db, tmp_path, rows):
     """Our reader and openpyxl read the export back unchanged."""
     cells = [["first", 1], *([_kept(cell) for cell in row] for row in rows)]
@@ -164,9 +162,7 @@ cell = st.one_of(
 
 
 @given(st.lists(st.lists(cell, min_size=2, max_size=2), max_size=6), st.sampled_from(",;\t|"))
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=60)
 def test_round_to_the_cell_through_csv(db, tmp_path, rows, delimiter):
     """The user's cells return unchanged, except for an apostrophe before texts that a spreadsheet
     would take for a formula; an export that is read again is exported the same."""

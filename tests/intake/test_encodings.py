@@ -49,7 +49,7 @@ def is_not_wrong(raw: bytes, encoding: str) -> bool:
 
 
 @given(data=st.data(), encoding=st.sampled_from(sorted(LANGUAGES)))
-@hypothesis_settings(max_examples=250, deadline=None)
+@hypothesis_settings(max_examples=250)
 def test_texts_of_words_and_of_random_letters_are_read_rightly_or_not_at_all(data, encoding):
     parts = data.draw(
         st.sampled_from([words(encoding), [*words(encoding), *LATIN], list(letters(encoding))])

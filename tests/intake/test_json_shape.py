@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -127,9 +127,7 @@ def test_nested_values_are_given_as_json_and_a_list_of_messages_is_a_conversatio
 
 
 @given(data=st.lists(st.sampled_from([*'{}[]",:1', "\n", " ", '"data"'])).map("".join))
-@hypothesis_settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=50)
 def test_any_brackets_are_read_or_refused(tmp_path, data):
     path = tmp_path / "upload"
     for text in (data, '{"data": [{' + data, '{\n"q":' + data):

@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -55,9 +55,7 @@ conversation = st.lists(
     indent=st.sampled_from([None, 2]),
     bom=st.booleans(),
 )
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=60)
 def test_what_is_written_in_any_format_is_read_back(
     tmp_path, conversations, form, packed, indent, bom
 ):
@@ -79,9 +77,7 @@ def test_what_is_written_in_any_format_is_read_back(
 
 
 @given(data=st.binary(max_size=300))
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=200)
 def test_any_bytes_are_read_or_rejected_and_nothing_else(tmp_path, data):
     for variant in (data, b"[" + data, b'{"messages":' + data, b"\x1f\x8b" + data):
         try:

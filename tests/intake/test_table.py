@@ -7,7 +7,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -80,9 +80,7 @@ anything = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 @given(data=st.data(), delimiter=st.sampled_from(",\t;|"), packed=st.booleans())
-@hypothesis_settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=150)
 def test_what_a_csv_writer_wrote_is_read_to_the_cell(tmp_path, data, delimiter, packed):
     encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "gb18030"]))
     cell = st.text(common if encoding == "gb18030" else anything, max_size=12)

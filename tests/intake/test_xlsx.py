@@ -11,7 +11,7 @@ import openpyxl
 import pandas
 import pytest
 import xlsxwriter
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -142,9 +142,7 @@ cell = st.one_of(
 
 
 @given(rows=st.lists(st.lists(cell, min_size=3, max_size=3), min_size=1, max_size=8))
-@hypothesis_settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=80)
 def test_our_reading_is_that_of_openpyxl(tmp_path, rows):
     file = io.BytesIO()
     book = xlsxwriter.Workbook(file, {"strings_to_formulas": False, "strings_to_urls": False})

@@ -445,7 +445,7 @@ steps = st.lists(
 
 
 @given(cap=st.integers(1, 200), steps=steps)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_workers_keep_the_cap_in_any_order_of_steps(url, cap, steps):
     """The cap holds, and all of it can be spent."""
     with connected(), pytest.MonkeyPatch.context() as patch:

@@ -2,7 +2,7 @@
 
 import peewee
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -66,9 +66,7 @@ one = st.tuples(
 
 
 @given(groups=st.lists(st.lists(one, max_size=6), max_size=6))
-@hypothesis_settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=40)
 def test_counters_always_equal_the_rows(db, groups):
     job_id = new_job()
     for group in groups:
