@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 
 from simple_batch import create_app
 from simple_batch.auth import passwords, users
-from simple_batch.core import settings
+from simple_batch.core import redaction, settings
 from simple_batch.services import configs, demo_endpoint, job_creation, jobs, lifecycle
 from simple_batch.store.database import close_database, connected, open_database
 
@@ -89,7 +89,16 @@ def overrides(instance: Path, database_url: str) -> dict:
 
 
 @pytest.fixture
-def db(instance: Path, overrides: dict):
+def own_secrets():
+    """Secrets of this test are not looked for in the texts of later ones."""
+    known = dict(redaction._known)
+    yield
+    redaction._known.clear()
+    redaction._known.update(known)
+
+
+@pytest.fixture
+def db(instance: Path, overrides: dict, own_secrets):
     """An open database and runtime without an app; yields the settings."""
     loaded = settings.load(environ={}, **overrides)
     _prepare(instance, loaded.database_url)
@@ -101,7 +110,7 @@ def db(instance: Path, overrides: dict):
 
 
 @pytest.fixture
-def app(instance: Path, overrides: dict):
+def app(instance: Path, overrides: dict, own_secrets):
     """An app on a fresh instance; its runner is not started."""
     _prepare(instance, overrides["DATABASE_URL"])
     app = create_app(**overrides)
