@@ -107,7 +107,7 @@ def test_a_waiting_job_can_be_stopped_at_once(start, add_config, make_job, wait_
         waiting(job_id)
         with connected():
             action(job_id)
-        job = wait_for(job_id, "paused", "cancelled", timeout_s=5)
+        job = wait_for(job_id, "paused", "cancelled")
         assert job.failed == 0
         assert progress(job_id)["waiting"] is None
 
@@ -124,10 +124,10 @@ def test_the_usual_timeout_is_raised_once(app, start, add_config, make_job, wait
 
 
 def test_a_timeout_that_a_user_set_stays(start, add_config, make_job, wait_for):
-    with MisbehavingEndpoint(e.slow(3)) as endpoint:
-        add_config(endpoint.base_url, timeout_s=0.3)
+    with MisbehavingEndpoint(e.slow(5)) as endpoint:
+        add_config(endpoint.base_url, timeout_s=1.0)
         job_id = make_job(12)
-        assert waiting(job_id)["reason"] == "every call exceeds the time-out of 0.3 s"
+        assert waiting(job_id)["reason"] == "every call exceeds the time-out of 1 s"
         endpoint.script = [e.ok()]
         assert wait_for(job_id, "completed").succeeded == 12
 
