@@ -53,11 +53,11 @@ class SummedBucket(ChartBucket):
 
 
 class Bin(TypedDict):
-    """A bar of the latency histogram."""
+    """A bar of the latency histogram, its bounds included."""
 
     from_ms: int
     to_ms: int
-    count: int  # calls
+    count: int  # calls that succeeded
 
 
 class Point(TypedDict):
@@ -154,12 +154,12 @@ def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> Char
         exact = len(rows) < MAX_ROWS
         found = _buckets_of(rows, _frame(job, from_s, to_s, width, POINTS))
         whole = LatencySketch()
-        for _status, _finished_at, latency_ms, *_rest in with_breaks(rows, _BREAK_EVERY):
-            if latency_ms is not None:
+        for status, _finished_at, latency_ms, *_rest in with_breaks(rows, _BREAK_EVERY):
+            if status == "succeeded" and latency_ms is not None:
                 whole.add(latency_ms)
     return {
         "buckets": _summed(found),
-        "histogram": _histogram(whole),
+        "histogram": _histogram(whole, wanted),
         "points": _points(job, wanted),
         "exact": exact,
     }
@@ -175,23 +175,15 @@ def _summed(found: list[_Joined]) -> list[SummedBucket]:
     return summed
 
 
-def _histogram(sketch: LatencySketch) -> list[Bin]:
-    bins = sketch.bins()
-    if not bins:
-        return []
-    low, high = bins[0][0], bins[-1][1]
-    growth = max((high / low) ** (1 / BINS), 1.0001)
-    counts = [0] * BINS
-    for lower, upper, count in bins:
-        place = int(math.log(math.sqrt(lower * upper) / low) / math.log(growth))
-        counts[min(BINS - 1, max(0, place))] += count
+def _histogram(sketch: LatencySketch, wanted: RequestFilter) -> list[Bin]:
+    least, most = wanted.min_ms or 0, wanted.max_ms
     return [
         {
-            "from_ms": round(low * growth**n),
-            "to_ms": round(low * growth ** (n + 1)),
+            "from_ms": max(first, least),
+            "to_ms": last if most is None else min(last, most),
             "count": count,
         }
-        for n, count in enumerate(counts)
+        for first, last, count in sketch.histogram(BINS)
     ]
 
 

@@ -5,6 +5,7 @@ error at most 2 %), small enough to be kept in a job's row and in each
 timeline bucket, and mergeable.
 """
 
+import math
 from functools import lru_cache
 
 import msgspec
@@ -59,12 +60,38 @@ class LatencySketch:
             return None
         return sum(_mapping.value(key) * count for key, count in self.counts.items()) / total
 
-    def bins(self) -> list[tuple[float, float, int]]:
-        """(from ms, to ms, count) in ascending order."""
-        gamma = (1 + _mapping.relative_accuracy) / (1 - _mapping.relative_accuracy)
-        out = []
-        for key in sorted(self.counts):
-            middle = _mapping.value(key)
-            lower = middle * 2 / (1 + gamma)
-            out.append((lower, lower * gamma, self.counts[key]))
-        return out
+    def bins(self) -> list[tuple[int, int, int]]:
+        """(first ms, last ms, count) of each bin that counts something, in ascending order."""
+        return [(*_range(key, key), self.counts[key]) for key in sorted(self.counts)]
+
+    def histogram(self, most: int) -> list[tuple[int, int, int]]:
+        """(first ms, last ms, count) of at most ``most`` neighbouring bars in ascending order. A bar is made
+        of whole bins, so that it counts the latencies within its bounds and no others."""
+        if not self.counts:
+            return []
+        low, high = min(self.counts), max(self.counts)
+        width = -(-(high - low + 1) // most)  # bins of a bar
+        bars = []
+        for key in range(low, high + 1, width):
+            first, last = _range(key, key + width - 1)
+            if first <= last:  # bins under 25 ms are less than 1 ms wide: some hold none
+                count = sum(self.counts.get(key + n, 0) for n in range(width))
+                bars.append((first, last, count))
+        return bars
+
+
+def _range(low: int, high: int) -> tuple[int, int]:
+    """The first and the last whole millisecond that is counted in the bins ``low`` to ``high``."""
+    return _first_ms(low), _first_ms(high + 1) - 1
+
+
+def _first_ms(key: int) -> int:
+    if key <= 0:
+        return 0  # what is shorter than 1 ms counts as 1 ms
+    first = math.ceil(_mapping.value(key) / (1 + _mapping.relative_accuracy))
+    # the mapping's own arithmetic decides at an edge
+    while _key(first) < key:
+        first += 1
+    while first > 1 and _key(first - 1) >= key:
+        first -= 1
+    return first

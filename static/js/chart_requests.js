@@ -8,7 +8,7 @@
   const drawer = document.getElementById("bucket-drawer");
   const below = part.parentElement; // where the requests of a window are
   const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23" });
-  let chosen = null; // what the table shows: {kind: "bucket" | "bin", n}
+  let chosen = null; // what the table shows: {kind: "bucket" | "bin", at}, at in seconds or ms
   let which = "";
 
   drawn.each((name, chart) => {
@@ -25,7 +25,9 @@
       const at = [event.offsetX, event.offsetY];
       if (!chart.containPixel("grid", at) || Math.abs(event.offsetX - down) > 3) return;
       const x = chart.convertFromPixel({ xAxisIndex: 0 }, event.offsetX);
-      choose(name === "histogram" ? { kind: "bin", n: Math.round(x) } : { kind: "bucket", n: containing(x / 1000) });
+      if (name !== "histogram") return choose({ kind: "bucket", at: x / 1000 });
+      const bar = drawn.data().histogram[Math.round(x)];
+      if (bar) choose({ kind: "bin", at: bar.from_ms });
     });
   });
 
@@ -38,28 +40,27 @@
     location.href = url;
   }
 
-  const containing = (t) => {
-    const list = drawn.data().buckets;
-    if (!list.length) return -1;
-    return Math.min(list.length - 1, Math.max(0, Math.floor((t - list[0].t) / list[0].bucket_s)));
-  };
+  // the bars of a kind, and where each of them starts: while a job runs, the bar at a place changes
   const listOf = (kind) => drawn.data()[kind === "bucket" ? "buckets" : "histogram"];
+  const startOf = (kind, item) => (kind === "bucket" ? item.t : item.from_ms);
+  // the number of the bar that holds a time or a latency; the first or the last one where it is outside
+  const containing = ({ kind, at }) => Math.max(0, listOf(kind).findLastIndex((item) => startOf(kind, item) <= at));
 
-  async function choose({ kind, n }) {
-    const item = listOf(kind)[n];
+  async function choose({ kind, at }) {
+    const item = listOf(kind)[containing({ kind, at })];
     if (!item) return;
-    chosen = { kind, n };
+    chosen = { kind, at: startOf(kind, item) };
     const url = new URL(root.dataset.requests, location.href);
     for (const [name, text] of new URLSearchParams(location.search)) if (name !== "bucket") url.searchParams.set(name, text);
     const range = kind === "bucket" ? { from: item.t, to: item.t + item.bucket_s } : { min_ms: item.from_ms, max_ms: item.to_ms };
     for (const [name, text] of Object.entries(range)) url.searchParams.set(name, text);
     if (which) url.searchParams.set("status", which);
     const place = new URL(location.href);
-    place.hash = `${kind}=${kind === "bucket" ? item.t : n}${which ? "&" + which : ""}`;
+    place.hash = `${kind}=${chosen.at}${which ? "&" + which : ""}`;
     history.replaceState(null, "", place);
     if (part.parentElement !== drawer) drawer.append(part);
     if (!(await list(url))) return;
-    title.textContent = kind === "bucket" ? clock.format(item.t * 1000) : `${item.from_ms}–${item.to_ms} ms`;
+    title.textContent = kind === "bucket" ? clock.format(item.t * 1000) : `${drawn.range(item)} ms`;
     if (!drawer.open) drawer.showModal();
     markSteps();
   }
@@ -68,11 +69,12 @@
   async function list(url) {
     const turn = ++asked;
     url.searchParams.set("fragment", "1");
-    const answer = await fetch(url);
-    if (!answer.ok) return false;
-    const rows = await answer.text();
+    const answer = await fetch(url).catch(() => null);
+    const rows = answer && answer.ok ? await answer.text().catch(() => null) : null;
     if (turn !== asked) return false; // a later one is on its way
-    document.getElementById("bucket-requests").innerHTML = rows;
+    const place = document.getElementById("bucket-requests");
+    if (rows === null) place.textContent = place.dataset.notLoaded;
+    else place.innerHTML = rows;
     part.hidden = false;
     return true;
   }
@@ -100,9 +102,9 @@
   // the next bar with requests; undefined behind the last one
   const neighbour = (by) => {
     const items = listOf(chosen.kind);
-    let n = chosen.n + by;
+    let n = containing(chosen) + by;
     while (items[n] && !items[n].succeeded && !items[n].failed && !items[n].count) n += by;
-    return items[n] && { kind: chosen.kind, n };
+    return items[n] && { kind: chosen.kind, at: startOf(chosen.kind, items[n]) };
   };
   const step = (by) => { if (chosen && neighbour(by)) choose(neighbour(by)); };
   const steps = [["bucket-previous", -1], ["bucket-next", 1]].map(([id, by]) => [document.getElementById(id), by]);
@@ -152,7 +154,6 @@
   const wanted = /#(bucket|bin)=(\d+)(?:&(\w+))?/.exec(location.hash);
   which = (wanted && wanted[3]) || "";
   mark();
-  if (wanted && drawn.data().buckets.length)
-    choose({ kind: wanted[1], n: wanted[1] === "bucket" ? containing(Number(wanted[2])) : Number(wanted[2]) });
+  if (wanted && drawn.data().buckets.length) choose({ kind: wanted[1], at: Number(wanted[2]) });
   else if (new URLSearchParams(location.search).has("from")) showWindow();
 })();

@@ -19,6 +19,8 @@ window.SimpleBatchCharts = (() => {
     xAxis: axis, yAxis: value(),
   });
   const value = (more) => ({ type: "value", min: 0, axisLabel: { formatter: (v) => short.format(v) }, ...more });
+  // the latencies of a bar of the histogram, in ms
+  const range = (bar) => [...new Set([bar.from_ms, bar.to_ms])].map((ms) => number.format(ms)).join("–");
   // all charts share one window of time
   const overTime = () => {
     const b = data.buckets;
@@ -72,7 +74,7 @@ window.SimpleBatchCharts = (() => {
       series: [{ name: words.cost, type: "line", step: "end", symbol: "none", areaStyle: { opacity: 0.15 }, color: COLOURS.accent, data: points("cost_sum") }],
     }),
     histogram: () => ({
-      ...base({ type: "category", axisLabel: { hideOverlap: true }, data: data.histogram.map((b) => `${number.format(b.from_ms)}–${number.format(b.to_ms)}`), name: "ms", nameLocation: "middle", nameGap: 26 }),
+      ...base({ type: "category", axisLabel: { hideOverlap: true }, data: data.histogram.map(range), name: "ms", nameLocation: "middle", nameGap: 26 }),
       grid: { left: 12, right: 28, top: 34, bottom: 28, containLabel: true },
       series: [{ name: words.count, type: "bar", barCategoryGap: "5%", color: COLOURS.accent, data: data.histogram.map((b) => b.count) }],
     }),
@@ -123,7 +125,7 @@ window.SimpleBatchCharts = (() => {
     });
   }
   return {
-    timed, show, data: () => data,
+    timed, show, range, data: () => data,
     // listener(name, chart) for each chart, now and whenever it is drawn again
     each(listener) { listeners.push(listener); for (const name of Object.keys(charts)) listener(name, charts[name]); },
   };

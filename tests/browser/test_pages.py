@@ -65,6 +65,18 @@ def test_a_bin_of_the_histogram_lists_its_requests(demo, language):
 
 
 @both_languages
+def test_a_drawer_whose_requests_do_not_load_says_so(demo, t):
+    demo.route(re.compile("fragment=1"), lambda route: route.abort())
+    demo.goto("/jobs/1/charts")
+    click_middle(demo, "histogram")
+    told = t("The rows could not be loaded. Reload the page.")
+    expect(demo.locator("#bucket-drawer #bucket-requests")).to_have_text(told)
+    demo.unroute_all()
+    demo.locator("#bucket-next").click()
+    expect(demo.locator("#bucket-requests #requests tbody tr").first).to_be_visible()
+
+
+@both_languages
 def test_the_report_draws_its_charts_from_itself(demo, t, browser, tmp_path):
     demo.goto("/jobs/1")
     demo.locator("summary", has_text=t("Export")).click()

@@ -5,12 +5,15 @@ import itertools
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from peewee import AutoField, IntegerField
 
 from simple_batch import insight
 from simple_batch.core.domain import Cause, JobStatus
 from simple_batch.insight.jobs import _row as list_row
-from simple_batch.store.models import Attempt, Job
+from simple_batch.store.latency_sketch import LatencySketch
+from simple_batch.store.models import Attempt, Job, Result
 from simple_batch.store.request_filter import RequestFilter
 
 from ..store.test_results import new_job, recorded, results
@@ -144,9 +147,39 @@ def test_buckets_add_up_at_every_width(job):
     assert window[0]["p50_ms"] == pytest.approx(250, rel=0.03)
 
 
-def test_the_histogram_holds_every_success(job):
-    bins = insight.charts(job, RequestFilter())["histogram"]
-    assert sum(part["count"] for part in bins) == 6
+@given(
+    st.lists(
+        st.integers(0, 60) | st.integers(60, 900) | st.integers(0, 3_600_000),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_every_bar_of_the_histogram_counts_the_latencies_within_its_bounds(latencies):
+    sketch = LatencySketch()
+    for latency in latencies:
+        sketch.add(latency)
+    bars = sketch.histogram(40)
+    assert len(bars) <= 40
+    assert [count for *_, count in bars] == [
+        sum(first <= latency <= last for latency in latencies) for first, last, _ in bars
+    ]
+    assert sum(count for *_, count in bars) == len(latencies)
+    assert all(left[1] + 1 == right[0] for left, right in itertools.pairwise(bars))
+
+
+@pytest.mark.parametrize("wanted", [{}, {"min_ms": 100, "max_ms": 299}])
+def test_a_bar_of_the_histogram_lists_the_requests_that_it_counts(job, wanted):
+    for number in range(6):  # 81, 127, 173, 219, 265, 311 ms
+        Result.update(latency_ms=81 + 46 * number).where(Result.idx == number).execute()
+    sketch = LatencySketch()
+    for (latency,) in Result.select(Result.latency_ms).where(Result.status == "succeeded").tuples():
+        sketch.add(latency)
+    Job.update(latency=sketch.to_bytes()).execute()
+    bars = insight.charts(job, RequestFilter(**wanted))["histogram"]
+    assert sum(bar["count"] for bar in bars) == (4 if wanted else 6)
+    for bar in bars:
+        bounds = {"min_ms": bar["from_ms"], "max_ms": bar["to_ms"]}
+        assert found(job, status="succeeded", **bounds)[1] == bar["count"]
 
 
 def test_rows_of_the_list_are_those_of_whole_jobs(job):
