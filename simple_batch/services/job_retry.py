@@ -9,7 +9,7 @@ import gevent
 
 from .. import intake
 from ..core import context
-from ..core.domain import FINAL_STATUSES, JobStatus
+from ..core.domain import FINAL_STATUSES, JobStatus, RequestStatus
 from ..core.errors import Conflict, InvalidInput, NotFound
 from ..core.json_pieces import with_breaks
 from ..core.messages import Message, translatable
@@ -19,12 +19,14 @@ from ..store import jobs as job_rows
 from ..store import requeue, requeue_answers
 from ..store.database import connected, log_failure
 from ..store.models import Job, Request
+from ..store.outcome_status import FLAWED
 from ..store.request_filter import RequestFilter
 from ..store.requeue import Changes
 from ..store.row_selection import MAX_ROWS, Selection
 from . import configs, fields, images, job_options, jobs, lifecycle
 
 RETRIABLE = requeue_answers.RETRIABLE  # outcomes
+_NOT_ANSWERED = (RequestStatus.FAILED, RequestStatus.CANCELLED)
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,8 @@ def retry(
     job = _retriable(job_id)
     wanted, other = wanted or RequestFilter(), _possible(job, other)
     _check_outcome(wanted, other)
+    if wanted.outcome is None and wanted.status not in (None, *_NOT_ANSWERED):
+        raise Conflict(_none_matches(wanted))
     given_back = 0
     after: int | None = -1
     while not given_back and after is not None:
@@ -134,8 +138,11 @@ def retry_requests(
 def retry_selected(
     job_id: int, wanted: RequestFilter, selection: Selection, other: Changes | None = None
 ) -> int:
-    """The same for the requests that match the filter and the selection. Raises InvalidInput where
-    they are more than can be selected."""
+    """The same for all requests that match the filter and the selection, and may be retried: those that
+    failed or were cancelled, and those whose answers are flawed. Raises InvalidInput where they are more
+    than can be selected."""
+    if not selection and _names_only_retriable(wanted):
+        return retry(job_id, wanted, other)
     found = exported_rows(_retriable(job_id), "all", wanted, selection)
     retriable = (row.index for row in found if _may_be_retried(row.status, row.outcome))
     indices = list(itertools.islice(retriable, MAX_ROWS + 1))
@@ -150,8 +157,14 @@ def retry_selected(
     return retry_requests(job_id, indices, other)
 
 
+def _names_only_retriable(wanted: RequestFilter) -> bool:
+    if wanted.outcome is not None:
+        return wanted.outcome in RETRIABLE
+    return wanted.status in _NOT_ANSWERED
+
+
 def _may_be_retried(status: str | None, outcome: str | None) -> bool:
-    return status in ("failed", "cancelled") or outcome in RETRIABLE
+    return status in _NOT_ANSWERED or outcome in FLAWED
 
 
 def _requests(count: int) -> Message:

@@ -7,6 +7,7 @@ themselves, so that a key that is behind never shows a row that does not match.
 """
 
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -72,6 +73,11 @@ _EMPTY_SCORES = (
     "(SELECT id FROM grid_column WHERE job_id = ? AND name LIKE ?) AND idx IN "
     "(SELECT r.idx FROM request q JOIN request r ON r.job_id = ? AND r.custom_id = q.custom_id "
     "WHERE q.job_id = ? AND q.idx IN (SELECT value FROM json_each(?)))"
+)
+# columns of a job, and those of another job that show its answers
+_LOOK_BACK = (
+    "UPDATE grid_column SET finished_at = ? WHERE finished_at > ? AND (job_id = ? OR "
+    "(job_id = (SELECT answers_of FROM job WHERE id = ?) AND name LIKE ?))"
 )
 _ONE_REQUEST = (
     "SELECT r.idx, {of} FROM request r LEFT JOIN result x ON x.job_id = r.job_id AND x.idx = r.idx "
@@ -251,6 +257,17 @@ def results_removed(job_id: int, indices: list[int]) -> None:
     if job.answers_of:
         of = (job.answers_of, f"{SCORED}{job.id}.%", job.answers_of, job.id)
         database.execute_sql(_EMPTY_SCORES, (*of, listed))
+
+
+def results_late(job_id: int, ended: Iterable[int]) -> None:
+    """Results that ended at these times (epoch ms) are being committed: where one of them ended so long ago
+    that its keys would not be looked for any more, look from there. So it is where a full disk kept results
+    waiting."""
+    first = min(ended, default=None)
+    if first is None or first > now_ms() - _LATE_MS // 2:
+        return
+    scores = f"{SCORED}{job_id}.%"
+    database.execute_sql(_LOOK_BACK, (first, first, job_id, job_id, scores))
 
 
 def _built_from_results(job: Job) -> list[GridColumn]:

@@ -6,11 +6,11 @@ from ..core.domain import Cause, Outcome, RequestStatus
 from . import column_keys, error_groups, outcome_counts, ratings
 from .duplicates import WAITING
 from .models import Job, database, lock_job
+from .outcome_status import FLAWED
 from .request_filter import RequestFilter
 
 CHUNK = 1_000
 _RETRIABLE = (RequestStatus.FAILED, RequestStatus.CANCELLED)
-_UNWANTED = (Outcome.CUT_OFF, Outcome.REFUSED, Outcome.EMPTY)
 _CAUSES_OF_CANCELLED = (Cause.CANCELLED, Cause.EXPIRED)
 
 _OVERRIDE = """
@@ -102,11 +102,11 @@ def _status_of(wanted: RequestFilter) -> RequestStatus:
 
 
 def requeue_one(job_id: int, index: int, changes: Changes | None = None) -> bool:
-    """Requeue one request that failed or was cancelled, or whose answer is cut off, refused or empty and
-    is then kept as an attempt; False where it is none of these."""
+    """Requeue one request that failed or was cancelled, or whose answer is FLAWED and is then kept as an
+    attempt; False where it is neither."""
     with database.atomic():
         lock_job(job_id)
-        if not _remove_result(job_id, index, _RETRIABLE, _UNWANTED):
+        if not _remove_result(job_id, index, _RETRIABLE, FLAWED):
             return False
         add_overrides(job_id, [index], changes)
         _send_alone(job_id, [index])

@@ -8,7 +8,7 @@ from itertools import chain
 import msgspec
 
 from ..core.domain import Attempt, Cause, RequestResult
-from . import response_cache, spend_leases, spending
+from . import column_keys, response_cache, spend_leases, spending
 from .answer_group import ROW, AnswerGroup
 from .job_change import JobChange, Recorded, call_of, call_of_attempt
 from .models import database
@@ -49,12 +49,16 @@ def write(
         new = _new_ones(parts.there(records))
         _write_records(new, changes, parts)
         response_cache.keep(new)
-        written = {record.job_id for record in new}
+        written: dict[int, list[int]] = defaultdict(list)  # when its results ended, by job
+        for record in new:
+            ended = [] if record.result is None else [record.result.finished_at]
+            written[record.job_id] += ended
         for group in groups:
             if _write_answers(group, changes[group.job_id], parts):
-                written.add(group.job_id)
-        for job_id in written:
+                written[group.job_id].append(group.finished_at)
+        for job_id, ended in written.items():
             changes[job_id].write(worker)
+            column_keys.results_late(job_id, ended)
         parts.write()
         spending.add(_spent(changes.values()))
         if on_cost is not None:

@@ -23,6 +23,7 @@ from ..core.call_prices import NANO
 from ..core.command_names import in_words_of_program
 from ..core.content import with_breaks
 from ..services import lifecycle
+from ..store.outcome_status import FLAWED
 from . import labels, text_shape
 
 _SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€", "GBP": "£", "JPY": "JP¥"}
@@ -58,6 +59,7 @@ def register(app: Flask) -> None:
     app.add_template_filter(commands)
     app.add_template_filter(text_shape.of, "shape")
     app.add_template_filter(text_shape.visible, "visible")
+    app.jinja_env.globals["flawed_outcomes"] = FLAWED
     app.jinja_env.globals["longest_text"] = text_shape.LONGEST
     app.jinja_env.globals["longest_json"] = text_shape.LONGEST_JSON
     app.add_template_filter(row_number)

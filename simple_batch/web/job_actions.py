@@ -61,15 +61,16 @@ def change(job_id: int, action: str):
 @blueprint.post("/jobs/<int:job_id>/retry")
 @once
 def retry(job_id: int):
-    """Run failed requests again, another way if one is given: those selected (``index``), else
-    those that the filters name."""
+    """Run failed requests again, another way if one is given: those selected (``index``), or of the rows
+    of the results that match those that may be retried, else the failed ones that the filters name."""
     selection = _selection(job_id)
     try:
         other = _other()
-        if selection.conditions:
-            count = job_retry.retry_selected(job_id, _wanted(), selection, other)
-        elif selection.indices:
+        _check_selected(selection)
+        if selection.indices and not selection.conditions:
             count = job_retry.retry_requests(job_id, list(selection.indices), other)
+        elif selection.conditions or "query" in request.form:
+            count = job_retry.retry_selected(job_id, _wanted(), selection, other)
         else:
             count = job_retry.retry(job_id, _wanted(), other)
     except (Conflict, InvalidInput) as error:
@@ -81,6 +82,13 @@ def retry(job_id: int):
         left = _left_as_they_are(selected - count) if selected <= MAX_ROWS else []
         flash(" ".join([text, *left]), "success")
     return back_to_grid(job_id) if "query" in request.form else _back(job_id)
+
+
+def _check_selected(selection: Selection) -> None:
+    """Raises InvalidInput where the form of the selected rows names none."""
+    named = selection or _wanted() != RequestFilter() or "all" in request.form
+    if "query" in request.form and not named:
+        raise InvalidInput(translatable("Select the requests to retry first."), "rows")
 
 
 def _left_as_they_are(count: int) -> list[str]:

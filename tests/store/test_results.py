@@ -9,9 +9,17 @@ from hypothesis import strategies as st
 from simple_batch.core.call_prices import Prices, Usage
 from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import Attempt, Cause, Request, RequestResult, RequestStatus
-from simple_batch.store import error_groups, requeue, results
+from simple_batch.store import column_keys, error_groups, requeue, results
 from simple_batch.store import requests as request_rows
-from simple_batch.store.models import ApiConfig, ErrorGroup, Job, Result, Timeline, database
+from simple_batch.store.models import (
+    ApiConfig,
+    ErrorGroup,
+    GridKey,
+    Job,
+    Result,
+    Timeline,
+    database,
+)
 from simple_batch.store.models import Attempt as AttemptRow
 from simple_batch.store.request_filter import RequestFilter
 
@@ -225,3 +233,17 @@ def test_a_failing_commit_leaves_nothing_half_written(db):
         results.write([recorded(job_id, 1, [], True), poisoned])
     assert database.execute_sql("SELECT count(*) FROM result").fetchone() == (0,)
     assert Job.get_by_id(job_id).succeeded == 0
+
+
+@pytest.mark.parametrize("ago_ms", [0, 60_000, 200_000, 86_400_000])
+def test_results_that_are_saved_late_are_found_by_their_columns(db, ago_ms):
+    """As after a full disk: they ended long before they could be saved."""
+    job_id, at = new_job(), now_ms() - 10_000
+    results.write([recorded(job_id, n, [], True, at) for n in range(3)])
+    column = column_keys.want(Job.get_by_id(job_id), "attempts").id
+    results.write([recorded(job_id, n, [], True, at - ago_ms) for n in range(3, REQUESTS)])
+    Job.update(status="completed", finished_at=now_ms()).execute()
+    while column in column_keys.behind():
+        column_keys.build_step(column)
+    keys = GridKey.select().where((GridKey.column_id == column) & (GridKey.number == 1))
+    assert keys.count() == REQUESTS

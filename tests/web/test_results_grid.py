@@ -701,6 +701,73 @@ def test_a_retry_of_all_that_match_names_those_left_out_too(client, table):
     assert "Retrying 1 request. 5 selected rows are not retried" in told
 
 
+@pytest.fixture
+def mixed(table):
+    """The table with answers of several outcomes: cut off, one that does not match the schema, a failed and a
+    cancelled request, an answer that is OK, a tool call."""
+    outcomes = ("cut_off", "schema", None, None, "ok", "tool_call")
+    with connected():
+        for index, outcome in enumerate(outcomes):
+            status = {2: "cancelled", 3: "failed"}.get(index, "succeeded")
+            row = (Result.job == table) & (Result.idx == index)
+            Result.update(outcome=outcome, status=status).where(row).execute()
+        counted = {"outcome_cut_off": 1, "outcome_schema": 1, "outcome_ok": 1}
+        Job.update(succeeded=4, failed=1, cancelled=1, outcome_tool_call=1, **counted).execute()
+    return table
+
+
+def _without_result(job_id: int) -> list[int]:
+    with connected():
+        ended = {idx for (idx,) in Result.select(Result.idx).where(Result.job == job_id).tuples()}
+    return sorted(set(range(len(TABLE))) - ended)
+
+
+@pytest.mark.parametrize(
+    ("form", "retried"),
+    [
+        ({"all": "1", "selected": "6"}, [0, 1, 2, 3]),
+        ({"index": ["0", "1", "2", "3", "4", "5"]}, [0, 1, 2, 3]),
+        ({"col.review~": "e"}, [0, 1, 2, 3]),
+        ({"status": "succeeded"}, [0, 1]),
+        ({"status": "failed"}, [3]),
+        ({"status": "cancelled"}, [2]),
+        ({"status": "pending"}, []),
+        ({"outcome": "schema"}, [1]),
+        ({"outcome": "tool_call"}, [5]),  # named, so it is meant
+        ({"outcome": "ok"}, []),
+        ({"config": "a"}, [0, 1, 2, 3]),
+        ({"status": "succeeded", "cause": "timeout"}, []),
+        ({}, []),
+    ],
+)
+def test_a_retry_takes_what_is_listed_and_may_be_retried(client, mixed, form, retried):
+    answer = post(client, f"/jobs/{mixed}/retry", query="", **form)
+    assert _without_result(mixed) == retried
+    told = client.get(answer.headers["Location"]).text
+    if not form:
+        assert "Select the requests to retry first." in told
+    elif retried:
+        assert f"Retrying {len(retried)} request" in told
+    else:
+        assert "Nothing was retried." in told or "Answers that are OK" in told
+
+
+def test_the_failed_requests_alone_are_retried_where_no_row_is_named(client, mixed):
+    post(client, f"/jobs/{mixed}/retry")  # the button of the job's page
+    assert _without_result(mixed) == [3]
+    post(client, f"/jobs/{mixed}/retry", status="succeeded")
+    assert _without_result(mixed) == [3]
+
+
+def test_the_remedy_of_a_list_that_is_not_counted_names_no_number(client, mixed):
+    page = client.get(f"/jobs/{mixed}/requests?outcome=cut_off").text
+    assert "Retry 1 with twice the max tokens" in page
+    page = client.get(f"/jobs/{mixed}/requests?outcome=cut_off&q=late").text
+    assert "Retry all with twice the max tokens" in page or "No request matches" in page
+    page = client.get(f"/jobs/{mixed}/requests?outcome=schema&q=late").text
+    assert re.search(r">\s*Retry all\s*<", page)
+
+
 def test_the_tab_is_first_once_the_job_has_ended(client, table, make_job):
     page = client.get(f"/jobs/{table}").text
     tabs = re.findall(
