@@ -10,6 +10,11 @@ from ..core.messages import translatable
 _BY_CODE = "x.cause IS NOT NULL AND x.http_status = ?"
 # The index has all outcomes but ok.
 _BY_OUTCOME = "x.outcome <> 'ok' AND x.outcome = ?"
+# A request that failed is in the group of its last failure only, as the groups count it (error_groups.py).
+_FAILED_WITH = (
+    "(x.status <> 'failed' OR ? = (SELECT a.group_key FROM attempt a WHERE a.job_id = x.job_id "
+    "AND a.idx = x.idx AND a.cause <> '' ORDER BY a.id DESC LIMIT 1))"
+)
 # SQLite's LIKE is quick but for long texts that repeat themselves, which take it the product of both
 # lengths; instr is quick with any, and slower with most.
 _IN_TEXT = (
@@ -111,6 +116,7 @@ class RequestFilter(msgspec.Struct, frozen=True):
                 "AND a.group_key = ?)",
                 self.group,
             ),
+            (_FAILED_WITH, self.group),
         )
         given = [(sql, value) for sql, value in bounds if value is not None]
         return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]

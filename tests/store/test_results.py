@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from simple_batch import insight
 from simple_batch.core.call_prices import Prices, Usage
 from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import Attempt, Cause, Request, RequestResult, RequestStatus
@@ -160,6 +161,22 @@ def test_unknown_usage_makes_the_cost_unknown(db):
     results.write([recorded(job_id, 1, [], True, usage=None)])
     assert Job.get_by_id(job_id).unpriced == 1
     assert Result.get(Result.job == job_id).cost_nano is None
+
+
+def test_the_list_of_a_group_and_its_retry_have_the_failures_that_it_counts(db):
+    job_id, timeout, error = new_job(), Cause.TIMEOUT, Cause.SERVER_ERROR
+    causes = [[timeout, error], [error, timeout], [timeout, timeout], [timeout], [error]]
+    results.write([recorded(job_id, n, one, n in (2, 3)) for n, one in enumerate(causes)])
+    keys = {group.cause: group.group_key for group in ErrorGroup.select()}
+    assert groups_of(job_id) == {"timeout": (5, 1, 3), "server_error": (3, 2, 0)}
+    for cause, failed, listed in (("timeout", [1], [1, 2, 3]), ("server_error", [0, 4], [0, 4])):
+        wanted = RequestFilter(group=keys[cause])
+        page = insight.requests_page(job_id, wanted)
+        assert [row["index"] for row in page.rows] == listed
+        page = insight.requests_page(job_id, RequestFilter(group=keys[cause], status="failed"))
+        assert [row["index"] for row in page.rows] == failed
+    assert requeue.requeue_step(job_id, RequestFilter(group=keys["timeout"]), -1)[0] == 1
+    assert groups_of(job_id) == {"timeout": (5, 0, 3), "server_error": (3, 2, 0)}
 
 
 def test_the_number_of_error_groups_is_bounded(db, monkeypatch):
