@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import Cause
 from simple_batch.insight.results_grid import column_values
 from simple_batch.intake import Template
@@ -766,6 +767,19 @@ def test_the_remedy_of_a_list_that_is_not_counted_names_no_number(client, mixed)
     assert "Retry all with twice the max tokens" in page or "No request matches" in page
     page = client.get(f"/jobs/{mixed}/requests?outcome=schema&q=late").text
     assert re.search(r">\s*Retry all\s*<", page)
+
+
+@pytest.mark.parametrize("path", ["requests", "results"])
+def test_rows_in_flight_are_not_exported_for_they_change_with_every_answer(client, table, path):
+    live = {"at": now_ms(), "in_flight": 1, "retrying": 0, "in_flight_idx": [3]}
+    with connected():
+        Result.delete().where((Result.job == table) & Result.idx.in_([2, 3])).execute()
+        change = {"status": "running", "finished_at": None, "succeeded": 4, "failed": 0}
+        Job.update(change, live=json.dumps(live)).execute()
+    assert "Export these" in client.get(f"/jobs/{table}/{path}?status=pending").text
+    page = client.get(f"/jobs/{table}/{path}?status=in_flight").text
+    assert "1 request" in page
+    assert not {"Export these", "New job from these"} & set(re.findall(r">\s*(\w[\w ]+)\s*<", page))
 
 
 def test_the_tab_is_first_once_the_job_has_ended(client, table, make_job):
