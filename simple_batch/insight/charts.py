@@ -254,7 +254,7 @@ def _buckets_of(rows: list[tuple], frame: _Frame | None) -> list[_Joined]:
         if status == "succeeded":
             into.succeeded += 1
             into.add_times(latency_ms, first_ms)
-        else:
+        elif status == "failed":
             into.failed += 1
     return list(joined.values())
 

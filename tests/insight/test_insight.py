@@ -167,6 +167,14 @@ def test_every_bar_of_the_histogram_counts_the_latencies_within_its_bounds(laten
     assert all(left[1] + 1 == right[0] for left, right in itertools.pairwise(bars))
 
 
+def test_cancelled_requests_are_not_among_the_failed_ones_of_a_filtered_chart(job):
+    Result.update(status="cancelled").where(Result.idx == 8).execute()
+    Job.update(failed=2, cancelled=1).execute()
+    bars = insight.charts(job, RequestFilter(config="a"), 300)["buckets"]
+    assert sum(bar["failed"] for bar in bars) == found(job, status="failed")[1] == 2
+    assert sum(bar["succeeded"] for bar in bars) == 6
+
+
 @pytest.mark.parametrize("wanted", [{}, {"min_ms": 100, "max_ms": 299}])
 def test_a_bar_of_the_histogram_lists_the_requests_that_it_counts(job, wanted):
     for number in range(6):  # 81, 127, 173, 219, 265, 311 ms
