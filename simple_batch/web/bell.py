@@ -7,16 +7,17 @@ from ..services import finished_jobs
 
 blueprint = Blueprint("finished_jobs", __name__)
 
-IN_LIST, ON_PAGE = 10, 50
+IN_LIST, ON_PAGE = 10, 50  # more where more are new
 
 
 @blueprint.get("/finished")
 def index():
     """The jobs that ended last, those that are new to the user marked; with ``fragment`` as the bell shows
-    them. They count as seen from then on."""
-    seen_at = finished_jobs.seen_at(identity.current())
+    them. They count as seen from then on, so all that the bell counts are among them."""
+    caller = identity.current()
+    seen_at, new = finished_jobs.seen_at(caller), finished_jobs.unseen(caller)
     fragment = "fragment" in request.args
-    jobs = finished_jobs.latest(IN_LIST if fragment else ON_PAGE)
+    jobs = finished_jobs.latest(max(new, IN_LIST if fragment else ON_PAGE))
     finished_jobs.mark_seen()
     current_app.extensions["simple_batch_feed"].finished_seen()
     template = "finished/list.html" if fragment else "finished/page.html"

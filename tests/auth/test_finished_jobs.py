@@ -11,6 +11,7 @@ from simple_batch.core.domain import Role
 from simple_batch.services import finished_jobs
 from simple_batch.store.database import connected
 from simple_batch.store.models import Job
+from simple_batch.web import bell
 
 
 @pytest.fixture
@@ -58,6 +59,18 @@ def test_a_look_at_the_finished_jobs_marks_them_as_seen(client, end, make_job):
         Job.update(finished_at=None).where(Job.id == first).execute()
         Job.update(deleted_at=now_ms()).where(Job.id == second).execute()
     assert re.findall(r'title="(\w+)" href="/jobs', client.get("/finished").text) == ["three"]
+
+
+@pytest.mark.parametrize("path", ["/finished", "/finished?fragment=1"])
+def test_all_that_are_counted_are_listed_before_they_count_as_seen(client, end, monkeypatch, path):
+    monkeypatch.setattr(bell, "ON_PAGE", 3)
+    monkeypatch.setattr(bell, "IN_LIST", 2)
+    for number in range(5):
+        end(f"job {number}")
+    assert count(client) == "5"
+    assert client.get(path).text.count('class="badge text-bg-primary">new') == 5
+    assert count(client) == ""
+    assert client.get(path).text.count('title="job ') < 5
 
 
 def test_more_than_a_hundred_are_not_counted(client, end, monkeypatch):
