@@ -220,3 +220,14 @@ def test_a_scheduled_job_says_under_its_bar_what_it_waits_for(client, add_config
     with connected():
         jobs.pause(job_id)
     assert re.search(r'id="start-at" hidden></div>', client.get(f"/jobs/{job_id}").text)
+
+
+def test_the_overview_says_how_many_kinds_without_a_failed_request_it_leaves_out(client, ran):
+    job_id = ran(e.ok(), count=1)
+    figures = {"cause": "server_error", "http_status": 500, "attempts": 1, "recovered": 1}
+    with connected():
+        for number in range(12):
+            texts = {"group_key": str(number), "message": f"busy {number}"}
+            ErrorGroup.create(job=job_id, first_at=0, last_at=0, **texts, **figures)
+    folded = client.get(f"/jobs/{job_id}").text.split('id="recovered"')[1].split("</details>")[0]
+    assert (folded.count("<li>"), "+2 more" in folded) == (10, True)
