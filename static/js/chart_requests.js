@@ -10,6 +10,12 @@
   const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23" });
   let chosen = null; // what the table shows: {kind: "bucket" | "bin", at}, at in seconds or ms
   let which = "";
+  const choices = document.getElementById("bucket-which");
+  // offers the statuses to choose from, but not for a bar of the histogram, which counts calls that succeeded
+  function statusFor(kind) {
+    choices.hidden = kind === "bin";
+    return choices.hidden ? "succeeded" : which;
+  }
 
   drawn.each((name, chart) => {
     if (drawn.timed.includes(name)) {
@@ -54,9 +60,10 @@
     for (const [name, text] of new URLSearchParams(location.search)) if (name !== "bucket") url.searchParams.set(name, text);
     const range = kind === "bucket" ? { from: item.t, to: item.t + item.bucket_s } : { min_ms: item.from_ms, max_ms: item.to_ms };
     for (const [name, text] of Object.entries(range)) url.searchParams.set(name, text);
-    if (which) url.searchParams.set("status", which);
+    const status = statusFor(kind);
+    if (status) url.searchParams.set("status", status);
     const place = new URL(location.href);
-    place.hash = `${kind}=${chosen.at}${which ? "&" + which : ""}`;
+    place.hash = `${kind}=${chosen.at}${which && !choices.hidden ? "&" + which : ""}`;
     history.replaceState(null, "", place);
     if (part.parentElement !== drawer) drawer.append(part);
     if (!(await list(url))) return;
@@ -132,7 +139,8 @@
     const url = new URL(root.dataset.requests, location.href);
     url.search = location.search;
     url.searchParams.delete("bucket");
-    if (which) url.searchParams.set("status", which);
+    const status = statusFor("window");
+    if (status) url.searchParams.set("status", status);
     const [from, to] = ["from", "to"].map((name) => Number(url.searchParams.get(name)) * 1000);
     title.textContent = from && to ? `${clock.format(from)} – ${clock.format(to)}` : "";
     list(url);
