@@ -11,10 +11,12 @@
   let chosen = null; // what the table shows: {kind: "bucket" | "bin", at}, at in seconds or ms
   let which = "";
   const choices = document.getElementById("bucket-which");
-  // offers the statuses to choose from, but not for a bar of the histogram, which counts calls that succeeded
+  const charted = new URLSearchParams(location.search).get("status"); // "" or null: all of them
+  // offers the statuses to choose from, but not where the charts count one alone, as the histogram does
   function statusFor(kind) {
-    choices.hidden = kind === "bin";
-    return choices.hidden ? "succeeded" : which;
+    const only = kind === "bin" ? "succeeded" : charted;
+    choices.hidden = Boolean(only);
+    return only || which;
   }
 
   drawn.each((name, chart) => {

@@ -72,6 +72,14 @@ def test_a_bin_of_the_histogram_lists_its_requests(demo, language):
 
 
 @both_languages
+def test_charts_of_one_status_list_no_other(demo, language):
+    demo.goto("/jobs/1/charts?status=failed&bucket=3600#bucket=0&succeeded")
+    failed = demo.evaluate("SimpleBatchCharts.data().buckets[0].failed")
+    expect(demo.locator("#bucket-requests #requests tbody tr")).to_have_count(failed)
+    expect(demo.locator("#bucket-which")).to_be_hidden()
+
+
+@both_languages
 def test_a_drawer_whose_requests_do_not_load_says_so(demo, t):
     demo.route(re.compile("fragment=1"), lambda route: route.abort())
     demo.goto("/jobs/1/charts")
