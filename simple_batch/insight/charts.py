@@ -70,8 +70,11 @@ class Point(TypedDict):
 
 class Charts(TypedDict):
     """All that the charts page shows. ``exact`` is false where more than MAX_ROWS results match the filter:
-    the charts then show the first of these."""
+    the charts then show the first of these. The window of the filter is widened to whole buckets, so that a
+    bucket counts what it lists."""
 
+    from_s: int | None  # the window, epoch seconds; None where the filter has no bound
+    to_s: int | None
     buckets: list[SummedBucket]
     histogram: list[Bin]
     points: list[Point]
@@ -79,7 +82,7 @@ class Charts(TypedDict):
 
 
 class _Frame(NamedTuple):
-    """The buckets of a chart: ``start`` and ``end`` in epoch seconds, ``width`` in seconds."""
+    """The buckets of a chart: ``start`` and ``end`` in epoch seconds, ``width`` in seconds; all are whole."""
 
     start: int
     end: int
@@ -105,20 +108,14 @@ def buckets(
     points: int = POINTS,
 ) -> list[ChartBucket]:
     """What happened to a job, or to the one with that id, in each bucket of a window (epoch seconds; the
-    whole job by default), gaps as zeros. A width (seconds) that would give more than ``points`` buckets
+    whole job by default, widened to whole buckets), gaps as zeros. A width (seconds) that would give more than ``points`` buckets
     is widened. Raises NotFound for the job, InvalidInput for the width."""
-    found = _timeline(jobs.known(of), from_s, to_s, width, points)
+    job = jobs.known(of)
+    found = _timeline(job, _frame(job, from_s, to_s, width, points))
     return [_shown(bucket) for bucket in found]
 
 
-def _timeline(
-    job: Job,
-    from_s: float | None,
-    to_s: float | None,
-    width: int | None,
-    points: int = POINTS,
-) -> list[_Joined]:
-    frame = _frame(job, from_s, to_s, width, points)
+def _timeline(job: Job, frame: _Frame | None) -> list[_Joined]:
     if frame is None:
         return []
     start, end, width = frame
@@ -144,25 +141,39 @@ def charts(job_id: int, wanted: RequestFilter, width: int | None = None) -> Char
     job = jobs.get(job_id)
     from_s = None if wanted.from_ms is None else wanted.from_ms / 1000
     to_s = None if wanted.to_ms is None else wanted.to_ms / 1000
+    frame = _frame(job, from_s, to_s, width, POINTS)
+    wanted = _widened(wanted, frame.width if frame else 1)
     window_only = wanted == RequestFilter(from_ms=wanted.from_ms, to_ms=wanted.to_ms)
     if window_only:
-        found = _timeline(job, from_s, to_s, width)
+        found = _timeline(job, frame)
         whole = LatencySketch(job.latency) if wanted == RequestFilter() else _merged(found)
         exact = True
     else:
         rows = _matching(job, wanted)
         exact = len(rows) < MAX_ROWS
-        found = _buckets_of(rows, _frame(job, from_s, to_s, width, POINTS))
+        found = _buckets_of(rows, frame)
         whole = LatencySketch()
         for status, _finished_at, latency_ms, *_rest in with_breaks(rows, _BREAK_EVERY):
             if status == "succeeded" and latency_ms is not None:
                 whole.add(latency_ms)
     return {
+        "from_s": None if wanted.from_ms is None else wanted.from_ms // 1000,
+        "to_s": None if wanted.to_ms is None else wanted.to_ms // 1000,
         "buckets": _summed(found),
         "histogram": _histogram(whole, wanted),
         "points": _points(job, wanted),
         "exact": exact,
     }
+
+
+def _widened(wanted: RequestFilter, width: int) -> RequestFilter:
+    """The filter with its window widened to whole buckets of ``width`` seconds."""
+    first, last, ms = wanted.from_ms, wanted.to_ms, width * 1000
+    return msgspec.structs.replace(
+        wanted,
+        from_ms=None if first is None else first - first % ms,
+        to_ms=None if last is None else last + -last % ms,
+    )
 
 
 def _summed(found: list[_Joined]) -> list[SummedBucket]:
@@ -280,7 +291,7 @@ def _frame(
         return None
     least = max(width or 1, (end - start) / points)
     width = next((known for known in WIDTHS if known >= least), math.ceil(least / 86_400) * 86_400)
-    return _Frame(start - start % width, end, width)
+    return _Frame(start - start % width, end + -end % width, width)
 
 
 def _window(job: Job, from_s: float | None, to_s: float | None) -> tuple[int, int]:

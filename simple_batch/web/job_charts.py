@@ -86,8 +86,8 @@ def index(job_id: int):
     return render_template(
         "job/charts.html",
         tab="charts",
-        wanted=wanted,
         filters=wanted.to_args(),
+        listed=_listed(wanted, found),
         bucket=_bucket(),
         widths=WIDTHS,
         charts=_drawn(found),
@@ -148,6 +148,12 @@ def report(job_id: int):
     )
     name = export.filename(head["job"], "html")
     return attached(page.encode(), name, "text/html; charset=utf-8")
+
+
+def _listed(wanted: RequestFilter, found: Charts) -> dict:
+    """The URL parameters of the requests that the charts count, in the window that they show."""
+    window = {"from": found["from_s"], "to": found["to_s"]}
+    return wanted.to_args() | {name: at for name, at in window.items() if at is not None}
 
 
 def _drawn(found: Charts) -> dict:

@@ -54,12 +54,20 @@
   // the number of the bar that holds a time or a latency; the first or the last one where it is outside
   const containing = ({ kind, at }) => Math.max(0, listOf(kind).findLastIndex((item) => startOf(kind, item) <= at));
 
+  // the requests that the charts show: the window in the address is widened to whole intervals
+  function requestsUrl() {
+    const url = new URL(root.dataset.requests, location.href);
+    url.search = location.search;
+    url.searchParams.delete("bucket");
+    for (const [name, at] of [["from", drawn.data().from_s], ["to", drawn.data().to_s]]) if (at !== null) url.searchParams.set(name, at);
+    return url;
+  }
+
   async function choose({ kind, at }) {
     const item = listOf(kind)[containing({ kind, at })];
     if (!item) return;
     chosen = { kind, at: startOf(kind, item) };
-    const url = new URL(root.dataset.requests, location.href);
-    for (const [name, text] of new URLSearchParams(location.search)) if (name !== "bucket") url.searchParams.set(name, text);
+    const url = requestsUrl();
     const range = kind === "bucket" ? { from: item.t, to: item.t + item.bucket_s } : { min_ms: item.from_ms, max_ms: item.to_ms };
     for (const [name, text] of Object.entries(range)) url.searchParams.set(name, text);
     const status = statusFor(kind);
@@ -138,9 +146,7 @@
   // A narrowed window has its requests below it.
   function showWindow() {
     if (part.parentElement !== below) below.append(part);
-    const url = new URL(root.dataset.requests, location.href);
-    url.search = location.search;
-    url.searchParams.delete("bucket");
+    const url = requestsUrl();
     const status = statusFor("window");
     if (status) url.searchParams.set("status", status);
     const [from, to] = ["from", "to"].map((name) => Number(url.searchParams.get(name)) * 1000);

@@ -72,6 +72,17 @@ def test_a_bin_of_the_histogram_lists_its_requests(demo, language):
 
 
 @both_languages
+def test_a_window_lists_the_requests_of_its_whole_intervals(demo, t):
+    demo.goto("/jobs/1/charts?bucket=3600")
+    bar = demo.evaluate("SimpleBatchCharts.data().buckets[0]")
+    demo.goto(f"/jobs/1/charts?bucket=3600&from={bar['t'] + 1}&to={bar['t'] + 2}&per=100")
+    listed = demo.locator("#bucket-requests #requests tbody tr")
+    expect(listed).to_have_count(bar["succeeded"] + bar["failed"])
+    demo.get_by_role("link", name=t("These requests")).click()
+    demo.wait_for_url(f"**/requests?from={bar['t']}&to={bar['t'] + 3600}")
+
+
+@both_languages
 def test_charts_of_one_status_list_no_other(demo, language):
     demo.goto("/jobs/1/charts?status=failed&bucket=3600#bucket=0&succeeded")
     failed = demo.evaluate("SimpleBatchCharts.data().buckets[0].failed")

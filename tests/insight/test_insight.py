@@ -147,6 +147,26 @@ def test_buckets_add_up_at_every_width(job):
     assert window[0]["p50_ms"] == pytest.approx(250, rel=0.03)
 
 
+@pytest.mark.parametrize("other", [{}, {"config": "a"}])
+@pytest.mark.parametrize(("first_ms", "last_ms"), [(3_000, 8_000), (3_500, 7_200), (5_000, 10_000)])
+def test_bars_at_the_edges_of_a_window_list_the_requests_that_they_count(
+    db, first_ms, last_ms, other
+):
+    job_id = new_job()
+    results.write([recorded(job_id, n, [], True, START + n * 1000 - 9_250) for n in range(12)])
+    Job.update(started_at=START, status="completed").execute()
+    window = {"from_ms": START + first_ms, "to_ms": START + last_ms}
+    charts = insight.charts(job_id, RequestFilter(**window, **other), 5)
+    for bar in charts["buckets"]:
+        times = {"from_ms": bar["t"] * 1000, "to_ms": (bar["t"] + bar["bucket_s"]) * 1000}
+        assert found(job_id, **times, **other)[1] == bar["succeeded"] == 5
+    shown = {"from_ms": charts["from_s"] * 1000, "to_ms": charts["to_s"] * 1000}
+    listed = found(job_id, **shown, **other)[0]
+    assert sum(bar["succeeded"] for bar in charts["buckets"]) == len(listed)
+    assert [point["index"] for point in charts["points"]] == listed
+    assert sum(bar["count"] for bar in charts["histogram"]) == len(listed)
+
+
 @given(
     st.lists(
         st.integers(0, 60) | st.integers(60, 900) | st.integers(0, 3_600_000),
