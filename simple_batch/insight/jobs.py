@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from peewee import SQL, Value, fn
+from peewee import SQL, Expression, Value, fn
 
 from ..core.clock import now_ms
 from ..core.errors import InvalidInput
@@ -103,24 +103,32 @@ def jobs_page(
             "sort",
         )
     query = Job.select(*_ROW_COLUMNS).join(ApiConfig).switch(Job).left_outer_join(User)
-    query = query.where(Job.deleted_at.is_null())
-    if viewer is not None:
-        query = query.where(visibility.jobs(viewer))
-    if whose is not None:
-        query = query.where(visibility.whose(*whose))
+    query = query.where(_listed(viewer, whose, q, config, tag))
     if status:
         query = query.where(Job.status == status)
     if shown:
         query = query.where(shown_as(shown))
-    if q:
-        query = query.where(Job.name.contains(q) | Job.tags.contains(q))
-    if tag:
-        query = query.where(Value(", ").concat(Job.tags).concat(", ").contains(f", {tag}, "))
-    if config:
-        query = query.where(ApiConfig.alias == config)
     order = column.desc() if sort.startswith("-") else column.asc()
     rows = query.order_by(order, Job.id.desc()).paginate(max(1, page), per_page)
     return Page([_row(job) for job in rows], max(1, page), per_page, query.count())
+
+
+def _listed(
+    viewer: Scope | None, whose: Whose | None, q: str, config: str | None, tag: str | None
+) -> Expression:
+    """The condition of all filters of the list but the status."""
+    found = Job.deleted_at.is_null()
+    if viewer is not None:
+        found &= visibility.jobs(viewer)
+    if whose is not None:
+        found &= visibility.whose(*whose)
+    if q:
+        found &= Job.name.contains(q) | Job.tags.contains(q)
+    if tag:
+        found &= Value(", ").concat(Job.tags).concat(", ").contains(f", {tag}, ")
+    if config:
+        found &= ApiConfig.alias == config
+    return found
 
 
 def finished_jobs(condition, limit: int) -> list[JobRow]:
@@ -151,13 +159,16 @@ def job_counts(viewer: Scope | None = None) -> dict[str, int]:
     return dict(query.group_by(Job.status).tuples())
 
 
-def shown_counts(viewer: Scope | None = None, whose: Whose | None = None) -> dict[str, int]:
-    """How many jobs that the viewer sees (None: all) are shown with each status."""
-    query = Job.select(SHOWN, fn.COUNT(Job.id)).where(Job.deleted_at.is_null())
-    if viewer is not None:
-        query = query.where(visibility.jobs(viewer))
-    if whose is not None:
-        query = query.where(visibility.whose(*whose))
+def shown_counts(
+    viewer: Scope | None = None,
+    whose: Whose | None = None,
+    q: str = "",
+    config: str | None = None,
+    tag: str | None = None,
+) -> dict[str, int]:
+    """How many jobs are shown with each status, of those that jobs_page lists with these filters."""
+    query = Job.select(SHOWN, fn.COUNT(Job.id)).join(ApiConfig)
+    query = query.where(_listed(viewer, whose, q, config, tag))
     # by its place: PostgreSQL takes the same expression with other parameters for another one
     return dict(query.group_by(SQL("1")).tuples())
 

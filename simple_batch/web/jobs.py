@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -65,18 +66,21 @@ def index():
             )
         )
     whose = _whose(wanted["whose"])
+    filters: dict[str, Any] = {
+        "viewer": identity.current().sees,
+        "whose": whose,
+        "q": wanted["q"],
+        "config": wanted["config"] or None,
+        "tag": wanted["tag"] or None,
+    }
     page = insight.jobs_page(
-        whose=whose,
+        **filters,
         shown=wanted["status"] or None,
-        q=wanted["q"],
-        config=wanted["config"] or None,
-        tag=wanted["tag"] or None,
         sort=wanted["sort"],
         page=request.args.get("page", 1, type=page_number),
         per_page=PER_PAGE,
-        viewer=identity.current().sees,
     )
-    counts = insight.shown_counts(identity.current().sees, whose)
+    counts = insight.shown_counts(**filters)
     context = {
         "page": page,
         "wanted": wanted,
@@ -89,7 +93,7 @@ def index():
         "filtered": bool(whose) or any(wanted[name] for name in ("status", "q", "config", "tag")),
     }
     if wanted["status"] != JobStatus.RUNNING and counts.get(JobStatus.RUNNING):
-        context["running"] = _running_now([row["id"] for row in page.rows], whose)
+        context["running"] = _running_now([row["id"] for row in page.rows], filters)
     if not counts and not context["filtered"]:
         context["steps"] = done_steps()
     if request.headers.get("HX-Request"):
@@ -113,14 +117,9 @@ def _whose(given: str) -> Whose | None:
     return Whose(identity.current().user, given) if given else None
 
 
-def _running_now(shown: list[int], whose: Whose | None) -> list[JobRow]:
-    """The latest running jobs, for the top of the page; none where the table begins with them."""
-    found = insight.jobs_page(
-        shown=JobStatus.RUNNING,
-        per_page=RUNNING_SHOWN,
-        viewer=identity.current().sees,
-        whose=whose,
-    )
+def _running_now(shown: list[int], filters: dict[str, Any]) -> list[JobRow]:
+    """The latest running jobs that match, for the top of the page; none where the table begins with them."""
+    found = insight.jobs_page(**filters, shown=JobStatus.RUNNING, per_page=RUNNING_SHOWN)
     running = {row["id"] for row in found.rows}
     return [] if running == set(shown[: len(running)]) else list(found.rows)
 

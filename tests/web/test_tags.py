@@ -63,6 +63,28 @@ def test_jobs_are_filtered_and_searched_by_tag(client, tagged):
         assert insight.job_tags() == ["100%", "<b>bold</b>", "red", "reddish"]
 
 
+def tabs(page: str) -> dict[str, int]:
+    """The number of jobs that each status tab says."""
+    found = re.findall(r'id="status-(\w+)"[^>]*>[^<]*?(\d+)<', page)
+    return {name: int(count) for name, count in found}
+
+
+def test_status_tabs_count_what_their_links_list(client, tagged):
+    with connected():
+        Job.update(status="paused").where(Job.id == tagged["three"]).execute()
+        Job.update(status="running").where(Job.id == tagged["none"]).execute()
+        Job.update(status="cancelled").where(Job.id.in_([tagged["one"], tagged["two"]])).execute()
+    for filters in ({"tag": "red"}, {"q": "reddi"}, {"config": "a"}, {"config": "b"}, {"q": "e"}):
+        counts = tabs(client.get("/jobs", query_string=filters).text)
+        assert counts.pop("all") == len(listed(client, **filters)) == sum(counts.values()), filters
+        for status, count in counts.items():
+            assert count == len(listed(client, **filters, status=status)), (filters, status)
+    page = client.get("/jobs?tag=red").text
+    assert tabs(page) == {"all": 2, "cancelled": 2}
+    assert 'id="running-now"' not in page
+    assert tabs(client.get("/jobs?tag=red&status=paused").text)["paused"] == 0
+
+
 def test_the_tags_of_one_job_are_changed(client, tagged):
     place = f"/jobs/{tagged['one']}/tags"
     fields = form_of(client, f"/jobs/{tagged['one']}", place)
