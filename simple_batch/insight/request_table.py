@@ -131,10 +131,10 @@ def requests_page(
     if wanted.q:
         indices, continue_from = search_rows(job, wanted, -1 if after is None else after, per_page)
         total, exact = len(indices), continue_from is None
-    elif wanted.status in (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING):
+    elif wanted.only_status and wanted.status in (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING):
         shown = live_of(job).get(f"{wanted.status}_idx", [])
         indices, total, exact = shown[offset : offset + per_page], len(shown), True
-    elif wanted.status == RequestStatus.PENDING:
+    elif wanted.only_status and wanted.status == RequestStatus.PENDING:
         indices, total, exact = _pending(job, offset, per_page), pending(job), True
     elif wanted == RequestFilter() and sort in ("index", "-index"):
         indices, total, exact = _arithmetic(job, sort, offset, per_page), job.total, True

@@ -335,7 +335,7 @@ def _count(job: Job, wanted: RequestFilter, plan: _Plan) -> None:
         plan.total = job.total
     elif wanted == RequestFilter(status=RequestStatus.PENDING):
         plan.total = pending(job)
-    elif wanted.status in _LIVE:
+    elif wanted.only_status and wanted.status in _LIVE:
         plan.total = len(live_of(job).get(f"{wanted.status}_idx", []))
     else:
         plan.total, plan.exact = count_matches(job, wanted)

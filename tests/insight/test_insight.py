@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from peewee import AutoField, IntegerField
 
 from simple_batch import insight
+from simple_batch.core.clock import now_ms
 from simple_batch.core.domain import Cause, JobStatus
+from simple_batch.export.rows import rows as exported_rows
 from simple_batch.insight.jobs import _row as list_row
+from simple_batch.insight.results_grid import GridQuery
 from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.models import Attempt, Job, Result
 from simple_batch.store.request_filter import RequestFilter
@@ -55,6 +58,28 @@ def test_filters(job):
     assert found(job, q="%")[0] == []
     keys = {group["message"]: group["key"] for group in insight.error_groups(job)}
     assert len(keys) == 1 or found(job, group=next(iter(keys.values())))[1] > 0
+
+
+@pytest.mark.parametrize("status", ["pending", "in_flight", "retrying"])
+@pytest.mark.parametrize("more", [{"cause": "timeout"}, {"config": "a"}, {"outcome": "cut_off"}])
+def test_requests_without_a_result_match_no_condition_on_results(job, status, more):
+    _called_now(job, in_flight=[9], retrying=[10])
+    wanted = RequestFilter(status=status, **more)
+    assert found(job, status=status, **more) == ([], 0)
+    page = insight.grid_page(job, GridQuery(wanted), ["outcome"])
+    assert (page.rows, page.total) == ([], 0)
+    assert list(exported_rows(Job.get_by_id(job), "all", wanted)) == []
+
+
+def test_a_text_is_found_in_pending_requests(job):
+    assert found(job, status="pending", q="r1") == ([10, 11], 2)
+    assert found(job, status="pending", q="r1", cause="timeout") == ([], 0)
+
+
+def _called_now(job: int, in_flight: list[int], retrying: list[int]) -> None:
+    """The job runs, and calls these requests or waits to."""
+    live = {"at": now_ms(), "in_flight_idx": in_flight, "retrying_idx": retrying}
+    Job.update(status="running", live=json.dumps(live)).where(Job.id == job).execute()
 
 
 def test_paging_and_order(job):
