@@ -6,7 +6,8 @@ from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 
-# Codes other than 200 are those of failures, and the failures have an index.
+# Codes from 300 on are those of failures alone, and the failures have an index.
+_FAILURE_CODES = 300
 _BY_CODE = "x.cause IS NOT NULL AND x.http_status = ?"
 # The index has all outcomes but ok.
 _BY_OUTCOME = "x.outcome <> 'ok' AND x.outcome = ?"
@@ -109,7 +110,7 @@ class RequestFilter(msgspec.Struct, frozen=True):
             ("x.latency_ms <= ?", self.max_ms),
             ("x.output_tokens >= ?", self.min_tokens),
             ("x.output_tokens <= ?", self.max_tokens),
-            (_BY_CODE if self.code != 200 else "x.http_status = ?", self.code),
+            (_BY_CODE if (self.code or 0) >= _FAILURE_CODES else "x.http_status = ?", self.code),
             ("x.config = ?", self.config),
             (
                 "x.idx IN (SELECT a.idx FROM attempt a WHERE a.job_id = x.job_id "

@@ -76,6 +76,20 @@ def test_a_text_is_found_in_pending_requests(job):
     assert found(job, status="pending", q="r1", cause="timeout") == ([], 0)
 
 
+def test_a_code_lists_answers_and_failures_that_have_it(job):
+    codes = {0: 200, 1: 201, 2: 201, 6: 201, 7: 500, 8: 400}
+    for index, code in codes.items():
+        Result.update(http_status=code).where(Result.idx == index).execute()
+    Result.update(http_status=200).where(Result.idx.in_([3, 4, 5])).execute()
+    assert found(job, code=201) == ([1, 2, 6], 3)
+    assert found(job, code=200) == ([0, 3, 4, 5], 4)
+    assert found(job, code=500) == ([7], 1)
+    values, _done = insight.column_values(job, "code")
+    for one in values:
+        if one.value is not None:
+            assert found(job, code=one.value)[1] == one.count, one
+
+
 def _called_now(job: int, in_flight: list[int], retrying: list[int]) -> None:
     """The job runs, and calls these requests or waits to."""
     live = {"at": now_ms(), "in_flight_idx": in_flight, "retrying_idx": retrying}
