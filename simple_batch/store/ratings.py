@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from ..core.clock import now_ms
 from . import slow_reads
 from .models import Job, RatedAnswer, Rating, database, lock_job
+from .sort_key import folded
 
 CHUNK = 500  # answers that are rated in one transaction
 _LISTED = "(SELECT value FROM json_each(?))"
@@ -216,11 +217,11 @@ def shown_score(hundredths: int | None) -> int | float | None:
 
 
 def counted_label_sets(job_id: int) -> dict[str, int]:
-    """How many answers have the same labels, by these as they are written."""
+    """How many answers have the same labels, by these as they are written, in the order of the file."""
     return dict(
         slow_reads.rows(
             "SELECT labels, count(*) FROM rated_answer WHERE job_id = ? AND labels <> '' "
-            "GROUP BY labels",
+            "GROUP BY labels ORDER BY min(idx)",
             (job_id,),
         )
     )
@@ -233,12 +234,19 @@ def count(job_id: int, column: str) -> int:
 
 
 def counted_labels(job_id: int) -> dict[str, int]:
-    """In how many answers each label is; the most frequent first."""
+    """In how many answers each label is, as the first of them writes it: conditions find it in any case.
+    The most frequent first."""
     counts: dict[str, int] = {}
+    written: dict[str, str] = {}
     for labels, count in counted_label_sets(job_id).items():
+        spellings: dict[str, str] = {}
         for label in labels.split(", "):
-            counts[label] = counts.get(label, 0) + count
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+            spellings.setdefault(folded(label), label)
+        for key, label in spellings.items():
+            written.setdefault(key, label)
+            counts[key] = counts.get(key, 0) + count
+    found = {written[key]: count for key, count in counts.items()}
+    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def counted_scores(job_id: int) -> dict[Any, int]:

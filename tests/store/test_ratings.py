@@ -4,10 +4,13 @@ from collections import Counter
 
 import pytest
 
+from simple_batch import insight
 from simple_batch.core.domain import Cause
 from simple_batch.insight.rating_figures import kappa, rating_figures
+from simple_batch.insight.results_grid import GridQuery
 from simple_batch.store import jobs as job_rows
 from simple_batch.store import ratings, requeue, requeue_answers, results
+from simple_batch.store.column_condition import EQUAL, Condition
 from simple_batch.store.models import Job, RatedAnswer, Rating, Result, database
 from simple_batch.store.ratings import Change
 from simple_batch.store.request_filter import RequestFilter
@@ -115,3 +118,14 @@ def test_scores_are_found_by_an_index(job):
     plan = database.execute_sql(f"EXPLAIN QUERY PLAN {query}", (job, 400)).fetchall()
     assert "rated_answer_job_id_score_idx" in str(plan) or "rated_answer_score" in str(plan)
     assert "SCAN" not in str(plan)
+
+
+def test_labels_are_counted_without_regard_to_case(job):
+    ratings.write(job, [4], "anna", Change(add=("late", "other")))
+    ratings.write(job, [2, 3], "anna", Change(add=("Late",)))
+    ratings.write(job, [3], "ben", Change(add=("LATE", "rude")))  # one answer with both
+    assert ratings.counted_labels(job) == {"Late": 3, "other": 1, "rude": 1}
+    for label, count in ratings.counted_labels(job).items():
+        query = GridQuery(conditions=(Condition("labels", EQUAL, (label,)),))
+        page = insight.grid_page(job, query, ["labels"])
+        assert len(page.rows) == count, label
