@@ -375,7 +375,22 @@ def column_values(job_id: int, name: str) -> tuple[list[ColumnValue] | None, flo
         return None, 1.0
     written = rows(job, Columns(job), [value.first for value in found], [name])
     by_index = {row["index"]: row["values"][name] for row in written}
-    return [ColumnValue(by_index.get(value.first), value.requests) for value in found], 1.0
+    values = [ColumnValue(by_index.get(value.first), value.requests) for value in found]
+    if name == "outcome":
+        values = [_as_filtered(job, value) for value in values]
+    return values, 1.0
+
+
+def _as_filtered(job: Job, value: ColumnValue) -> ColumnValue:
+    """An outcome with the number of requests that its filter lists. That of a status lists those that have
+    an outcome too, such as answers that count as failed."""
+    counts: dict[object, int] = {
+        RequestStatus.SUCCEEDED: job.succeeded,
+        RequestStatus.FAILED: job.failed,
+        RequestStatus.CANCELLED: job.cancelled,
+        None: pending(job),
+    }
+    return ColumnValue(value.value, counts.get(value.value, value.count))
 
 
 def _rated_values(job: Job, name: str) -> list[ColumnValue] | None:

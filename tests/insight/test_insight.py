@@ -18,6 +18,7 @@ from simple_batch.insight.results_grid import GridQuery
 from simple_batch.store.latency_sketch import LatencySketch
 from simple_batch.store.models import Attempt, Job, Result
 from simple_batch.store.request_filter import RequestFilter
+from simple_batch.web.grid_view import filter_by
 
 from ..store.test_results import new_job, recorded, results
 
@@ -88,6 +89,24 @@ def test_a_code_lists_answers_and_failures_that_have_it(job):
     for one in values:
         if one.value is not None:
             assert found(job, code=one.value)[1] == one.count, one
+
+
+def test_outcomes_are_counted_as_their_filters_list_them(job):
+    for index, outcome in {0: "ok", 1: "ok", 2: "cut_off", 6: "schema"}.items():
+        Result.update(outcome=outcome).where(Result.idx == index).execute()
+    values, _done = insight.column_values(job, "outcome")
+    assert {value.value for value in values} == {
+        "ok",
+        "cut_off",
+        "schema",
+        "failed",
+        "succeeded",
+        None,
+    }
+    for one in values:
+        wanted = RequestFilter.parse(filter_by("outcome", one.value, []))
+        page = insight.grid_page(job, GridQuery(wanted), ["outcome"])
+        assert one.count == len(page.rows), one
 
 
 def _called_now(job: int, in_flight: list[int], retrying: list[int]) -> None:
