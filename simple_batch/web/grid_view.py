@@ -166,6 +166,12 @@ def filter_by(name: str, value: Any, empty: list[str]) -> dict[str, Any]:
     return {name: text, "empty": others or None}
 
 
+def stays_filtered(filters: dict[str, Any], name: str, change: dict[str, Any]) -> bool:
+    """Whether other conditions than that on the column stay with the ``change`` of filter_by."""
+    empty = change.get("empty") or []
+    return bool(filters.keys() - change.keys()) or any(column != name for column in empty)
+
+
 def badges(wanted: RequestFilter) -> list[tuple[str, str]]:
     """The parts of a filter that have no field on the page: the URL parameter, and words."""
     bounds = (

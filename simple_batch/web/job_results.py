@@ -16,6 +16,7 @@ from ..core.domain import Cause, Outcome, RequestStatus
 from ..core.errors import InvalidInput
 from ..core.messages import translatable
 from ..core.request_input import Parameters
+from ..insight.results_grid import ColumnValue
 from ..services import configs, jobs, judging, result_views
 from ..store import column_condition, column_keys, ratings
 from ..store.column_condition import Condition
@@ -243,15 +244,19 @@ def _listed_values(job_id: int, name: str, asked: _Asked) -> dict[str, Any]:
     return {
         "name": name,
         "progress": progress,
-        "values": found
-        and [
-            {
-                "label": _value_label(name, one.value, asked.job),
-                "change": grid_view.filter_by(name, one.value, asked.empty),
-                "count": one.count,
-            }
-            for one in found
-        ],
+        "values": found and [_listed_value(name, one, asked) for one in found],
+    }
+
+
+def _listed_value(name: str, one: ColumnValue, asked: _Asked) -> dict[str, Any]:
+    """A value with the change of the URL that filters by it. Its count is of the whole job: None where the
+    page keeps other conditions, under which fewer may be listed."""
+    change = grid_view.filter_by(name, one.value, asked.empty)
+    is_part = asked.review.review or grid_view.stays_filtered(asked.filters, name, change)
+    return {
+        "label": _value_label(name, one.value, asked.job),
+        "change": change,
+        "count": None if is_part else one.count,
     }
 
 

@@ -614,6 +614,26 @@ def test_the_values_of_a_column_are_links_that_filter(client, table):
     assert "long texts" in client.get(f"/jobs/{table}/results/values?values=col.review").text
 
 
+def test_values_have_counts_only_where_their_links_list_as_many(client, table):
+    def menu(query: str) -> list[tuple[str, str]]:
+        """The query of each value's link, and its count."""
+        page = client.get(f"/jobs/{table}/results/values?{query}").text
+        items = re.findall(r'value-item" href="[^"?]*\?([^"]+)">(.*?)</a>', page, re.S)
+        counts = [re.search(r'text-body-secondary">(\d+)<', item) for _, item in items]
+        queries = [url.replace("&amp;", "&") for url, _ in items]
+        return [(url, one[1] if one else "") for url, one in zip(queries, counts, strict=True)]
+
+    # what is replaced by the value does not change how many there are
+    for own in ("", "&col.stars=5", "&empty=col.stars", "&sort=-latency"):
+        for url, count in menu(f"values=col.stars{own}"):
+            assert count == str(len(shown(client, table, url))), (own, url)
+    for url, count in menu("values=outcome&status=failed"):
+        assert count == str(len(shown(client, table, url))), url
+    for other in ("status=failed", "q=late", "col.stars>=5", "empty=col.review", "review=random"):
+        found = menu(f"values=col.stars&{other}")
+        assert len(found) == 5 and {count for _, count in found} == {""}, other
+
+
 def test_programs_get_the_rows_as_json_with_whole_values(client, table):
     found = client.get(
         f"/jobs/{table}/results.json?col.stars=5&cols=col.stars&cols=field.score"
