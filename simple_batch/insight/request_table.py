@@ -26,6 +26,7 @@ CANDIDATES = 200  # rows that an index names, looked at at a time
 MAX_CANDIDATES = 4_000
 _STRETCH = 200  # rows that a search looks through at once, to begin with
 _STRETCH_S = 0.05  # about as long a stretch may take
+LIVE = (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING)
 SORTS = {
     "index": "idx",
     "latency": "latency_ms",
@@ -131,8 +132,8 @@ def requests_page(
     if wanted.q:
         indices, continue_from = search_rows(job, wanted, -1 if after is None else after, per_page)
         total, exact = len(indices), continue_from is None
-    elif wanted.only_status and wanted.status in (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING):
-        shown = live_of(job).get(f"{wanted.status}_idx", [])
+    elif wanted.only_status and wanted.status in LIVE:
+        shown = live_indices(job, wanted.status)
         indices, total, exact = shown[offset : offset + per_page], len(shown), True
     elif wanted.only_status and wanted.status == RequestStatus.PENDING:
         indices, total, exact = _pending(job, offset, per_page), pending(job), True
@@ -152,7 +153,12 @@ def neighbours(job_id: int, index: int, wanted: RequestFilter) -> Neighbours:
     if wanted.q:
         before, behind = _found_before(job, wanted, index), _found_behind(job, wanted, index)
         return Neighbours(before, behind, None, None)
-    if wanted.status in ("pending", "in_flight", "retrying") or wanted == RequestFilter():
+    if wanted.only_status and wanted.status in LIVE:
+        return _live_neighbours(live_indices(job, wanted.status), index)
+    if wanted.only_status and wanted.status == RequestStatus.PENDING:
+        before, behind = _found_before(job, wanted, index), _found_behind(job, wanted, index)
+        return Neighbours(before, behind, _pending_position(job, index), pending(job))
+    if wanted == RequestFilter():
         previous = index - 1 if index > 0 else None
         following = index + 1 if index + 1 < job.total else None
         return Neighbours(previous, following, index + 1, job.total)
@@ -171,6 +177,28 @@ def neighbours(job_id: int, index: int, wanted: RequestFilter) -> Neighbours:
         query = f"SELECT count(*) {where} AND x.idx <= ?"
         position = _scalar(query, (job_id, *values, index))
     return Neighbours(previous, following, position, total)
+
+
+def live_indices(job: Job, status: str) -> list[int]:
+    """The requests in a status of LIVE, as far as the live state names them, in the order of the file."""
+    return sorted(live_of(job).get(f"{status}_idx", []))
+
+
+def _live_neighbours(indices: list[int], index: int) -> Neighbours:
+    before = [one for one in indices if one < index]
+    behind = [one for one in indices if one > index]
+    position = len(before) + 1 if index in indices else None
+    return Neighbours(max(before, default=None), min(behind, default=None), position, len(indices))
+
+
+def _pending_position(job: Job, index: int) -> int | None:
+    """The place of a request among the pending ones, from 1; None where it has a result by now, or where
+    too many rows would be counted."""
+    if job.total > SORTED:
+        return None
+    query = "SELECT count(*), max(x.idx) FROM result x WHERE x.job_id = ? AND x.idx <= ?"
+    ended, last = database.execute_sql(query, (job.id, index)).fetchone()
+    return None if last == index else index + 1 - ended
 
 
 def _scalar(query: str, values: tuple) -> int | None:

@@ -21,15 +21,14 @@ from ..store.request_filter import RequestFilter
 from . import grid_order
 from .grid_order import Order, Position, Segment
 from .grid_rows import GridRow, matching, rows
-from .request_table import count_matches, search_rows
-from .summary import live_of, pending
+from .request_table import LIVE, count_matches, live_indices, search_rows
+from .summary import pending
 
 LOOK_S = 0.25  # that a page looks for rows that match
 LOOKED_AT = 2_000  # rows at a time, at most
 LARGE = 200  # where whole answers or requests are read
 COUNTED = 10_000
 MOST_VALUES = 20
-_LIVE = (RequestStatus.IN_FLIGHT, RequestStatus.RETRYING)
 
 
 class GridQuery(msgspec.Struct, frozen=True):
@@ -190,8 +189,7 @@ def _plan(job: Job, query: GridQuery, columns: Columns) -> _Plan:
     keys = _complete_keys(job, others, preparing)
     sort, down = query.sort.removeprefix("-"), query.sort.startswith("-")
     wanted = query.wanted
-    unfinished = wanted.status in (RequestStatus.PENDING, *_LIVE)
-    if unfinished and wanted == RequestFilter(status=wanted.status):
+    if wanted.only_status and wanted.status in (RequestStatus.PENDING, *LIVE):
         plan = _unfinished(job, wanted.status, down and sort == "index")
     else:
         sql, bound = wanted.on_results()
@@ -319,11 +317,10 @@ def _in_file_order(
     return grid_order.by_index(job, down)
 
 
-def _unfinished(job: Job, status: str | None, down: bool) -> _Plan:
+def _unfinished(job: Job, status: str, down: bool) -> _Plan:
     if status == RequestStatus.PENDING:
         return _Plan(grid_order.without_result(job, down), {})
-    indices = sorted(live_of(job).get(f"{status}_idx", []))
-    listed = msgspec.json.encode(indices).decode()
+    listed = msgspec.json.encode(live_indices(job, status)).decode()
     of_list = "r.idx IN (SELECT value FROM json_each(?))"
     table = f"FROM request r WHERE r.job_id = ? AND {of_list}"
     return _Plan(Order((Segment(table, (job.id, listed), ("r.idx",), down),), False), {})
@@ -335,8 +332,8 @@ def _count(job: Job, wanted: RequestFilter, plan: _Plan) -> None:
         plan.total = job.total
     elif wanted == RequestFilter(status=RequestStatus.PENDING):
         plan.total = pending(job)
-    elif wanted.only_status and wanted.status in _LIVE:
-        plan.total = len(live_of(job).get(f"{wanted.status}_idx", []))
+    elif wanted.only_status and wanted.status in LIVE:
+        plan.total = len(live_indices(job, wanted.status))
     else:
         plan.total, plan.exact = count_matches(job, wanted)
 

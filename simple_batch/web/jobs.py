@@ -66,7 +66,7 @@ def index():
             )
         )
     whose = _whose(wanted["whose"])
-    filters: dict[str, Any] = {
+    filters = {
         "viewer": identity.current().sees,
         "whose": whose,
         "q": wanted["q"],

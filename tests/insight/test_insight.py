@@ -168,6 +168,28 @@ def test_neighbours(job, wanted, index, expected):
     assert insight.neighbours(job, index, RequestFilter(**wanted)) == expected
 
 
+def test_neighbours_of_a_request_without_a_result_have_none_either(job):
+    results.write([recorded(job, 10, [], True)])  # 9 and 11 are pending
+    pending = RequestFilter(status="pending")
+    assert insight.neighbours(job, 9, pending) == (None, 11, 1, 2)
+    assert insight.neighbours(job, 11, pending) == (9, None, 2, 2)
+    assert insight.neighbours(job, 10, pending) == (9, 11, None, 2)  # it was answered meanwhile
+    assert insight.neighbours(job, 9, RequestFilter(status="pending", cause="timeout"))[:2] == (
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("status", ["in_flight", "retrying"])
+def test_neighbours_of_a_request_being_called_are_called_too(job, status):
+    _called_now(job, **{"in_flight": [], "retrying": [], status: [11, 9]})
+    wanted = RequestFilter(status=status)
+    assert insight.neighbours(job, 9, wanted) == (None, 11, 1, 2)
+    assert insight.neighbours(job, 11, wanted) == (9, None, 2, 2)
+    assert insight.neighbours(job, 10, wanted) == (9, 11, None, 2)
+    assert found(job, status=status) == ([9, 11], 2)
+
+
 def test_error_groups_and_attempts(job):
     groups = insight.error_groups(job)
     assert sum(group["count"] for group in groups) == 3
