@@ -25,7 +25,7 @@ def list_jobs(status, tag, deleted, as_json):
         return
     page, found = 1, []
     while True:
-        rows = insight.jobs_page(shown=status, tag=tag, page=page, per_page=500)
+        rows = insight.jobs_page(status=status, tag=tag, page=page, per_page=500)
         found += rows.rows
         if page >= rows.pages:
             break

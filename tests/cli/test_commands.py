@@ -186,14 +186,6 @@ def test_show_job_is_the_object_of_the_contract(instance, good, questions):
     assert json.loads(flask(instance, "list-jobs", "--json", "--status", "failed").stdout) == []
 
 
-def test_list_jobs_finds_a_job_by_the_status_that_it_shows(instance, good, questions):
-    good.script[:] = [e.error(400, "bad")]
-    flask(instance, "run-job", str(questions(2)), "--config", "good")
-    (line,) = flask(instance, "list-jobs", "--status", "failed").stdout.splitlines()[1:]
-    assert "failed" in line.split()
-    assert json.loads(flask(instance, "list-jobs", "--json", "--status", "completed").stdout) == []
-
-
 def test_a_held_job_and_its_states(instance, good, questions):
     made = flask(instance, "create-job", str(questions(3)), "--config", "good", "--no-start")
     assert made.stdout == "1\n"
