@@ -208,6 +208,8 @@ def _merged(found: list[_Joined]) -> LatencySketch:
 
 def _points(job: Job, wanted: RequestFilter) -> list[Point]:
     """At most POINTS successful calls, evenly spread over the file where there is no filter."""
+    if wanted.status not in (None, "succeeded"):
+        return []
     if wanted == RequestFilter():
         step = max(1, job.total // POINTS)
         places = "[" + ",".join(str(index) for index in range(0, job.total, step)) + "]"

@@ -267,6 +267,12 @@ def test_every_bar_of_the_histogram_counts_the_latencies_within_its_bounds(laten
     assert all(left[1] + 1 == right[0] for left, right in itertools.pairwise(bars))
 
 
+def test_charts_of_failed_requests_show_none_that_succeeded(job):
+    charts = insight.charts(job, RequestFilter(status="failed"))
+    assert (charts["points"], charts["histogram"]) == ([], [])
+    assert len(insight.charts(job, RequestFilter(status="succeeded"))["points"]) == 6
+
+
 def test_cancelled_requests_are_not_among_the_failed_ones_of_a_filtered_chart(job):
     Result.update(status="cancelled").where(Result.idx == 8).execute()
     Job.update(failed=2, cancelled=1).execute()
