@@ -66,7 +66,7 @@ def retry(job_id: int):
     selection = _selection(job_id)
     try:
         other = _other()
-        _check_selected(selection)
+        _check_named(selection)
         if selection.indices and not selection.conditions:
             count = job_retry.retry_requests(job_id, list(selection.indices), other)
         elif selection.conditions or "query" in request.form:
@@ -84,11 +84,12 @@ def retry(job_id: int):
     return back_to_grid(job_id) if "query" in request.form else _back(job_id)
 
 
-def _check_selected(selection: Selection) -> None:
-    """Raises InvalidInput where the form of the selected rows names none."""
+def _check_named(selection: Selection) -> None:
+    """Raises InvalidInput where a form of selected rows (``selection``, or with the ``query`` of the grid)
+    names none: all are not meant then."""
     named = selection or _wanted() != RequestFilter() or "all" in request.form
-    if "query" in request.form and not named:
-        raise InvalidInput(translatable("Select the requests to retry first."), "rows")
+    if not named and not {"query", "selection"}.isdisjoint(request.form):
+        raise InvalidInput(translatable("Select the requests first."), "rows")
 
 
 def _left_as_they_are(count: int) -> list[str]:
@@ -108,9 +109,11 @@ def _left_as_they_are(count: int) -> list[str]:
 @once
 def new_job_of(job_id: int):
     """Rows of this job, as the filters name them, as the data of a new one."""
+    selection = _selection(job_id)
     try:
-        begun = new_from_rows.begin(job_id, _wanted(), _selection(job_id))
-    except UploadRejected as error:
+        _check_named(selection)
+        begun = new_from_rows.begin(job_id, _wanted(), selection)
+    except (InvalidInput, UploadRejected) as error:
         undone()
         flash(translated(error), "warning")
         return _back(job_id)
@@ -124,9 +127,11 @@ def new_job_of(job_id: int):
 @once
 def columns_of(job_id: int):
     """A new job that reads the answers, as the filters name them, and gives each a score and a reason."""
+    selection = _selection(job_id)
     try:
-        upload, names = answer_scores.stage(job_id, _wanted(), _selection(job_id))
-    except UploadRejected as error:
+        _check_named(selection)
+        upload, names = answer_scores.stage(job_id, _wanted(), selection)
+    except (InvalidInput, UploadRejected) as error:
         undone()
         flash(translated(error), "warning")
         return _back(job_id)

@@ -766,11 +766,25 @@ def test_a_retry_takes_what_is_listed_and_may_be_retried(client, mixed, form, re
     assert _without_result(mixed) == retried
     told = client.get(answer.headers["Location"]).text
     if not form:
-        assert "Select the requests to retry first." in told
+        assert "Select the requests first." in told
     elif retried:
         assert f"Retrying {len(retried)} request" in told
     else:
         assert "Nothing was retried." in told or "Answers that are OK" in told
+
+
+@pytest.mark.parametrize("page", ["results", "requests"])
+@pytest.mark.parametrize("action", ["retry", "again", "columns"])
+def test_a_form_of_selected_rows_without_any_does_nothing(client, mixed, page, action):
+    """As without JavaScript, where its buttons are always there."""
+    forms = re.findall(r"<form.*?</form>", client.get(f"/jobs/{mixed}/{page}").text, re.DOTALL)
+    (form,) = (form for form in forms if "Retry selected" in form or "selected-form" in form)
+    names = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form)
+    hidden = {name: value for name, value in names if name != "csrf_token"}
+    answer = post(client, f"/jobs/{mixed}/{action}", **hidden)
+    assert answer.headers["Location"].startswith(f"/jobs/{mixed}")
+    assert "Select the requests first." in client.get(answer.headers["Location"]).text
+    assert _without_result(mixed) == []
 
 
 def test_the_failed_requests_alone_are_retried_where_no_row_is_named(client, mixed):
