@@ -143,9 +143,13 @@ def retry_selected(
     than can be selected."""
     if not selection and _names_only_retriable(wanted):
         return retry(job_id, wanted, other)
-    found = exported_rows(_retriable(job_id), "all", wanted, selection)
-    retriable = (row.index for row in found if _may_be_retried(row.status, row.outcome))
-    indices = list(itertools.islice(retriable, MAX_ROWS + 1))
+    job = _retriable(job_id)
+    if selection:
+        found = exported_rows(job, "all", wanted, selection)
+        retriable = (row.index for row in found if _may_be_retried(row.status, row.outcome))
+        indices = list(itertools.islice(retriable, MAX_ROWS + 1))
+    else:
+        indices = requeue.retriable(job_id, wanted, MAX_ROWS + 1)
     if len(indices) > MAX_ROWS:
         raise InvalidInput(
             translatable(
@@ -160,6 +164,8 @@ def retry_selected(
 def _names_only_retriable(wanted: RequestFilter) -> bool:
     if wanted.outcome is not None:
         return wanted.outcome in RETRIABLE
+    if wanted.cause is not None:  # no answer has one
+        return wanted.status in (None, *_NOT_ANSWERED)
     return wanted.status in _NOT_ANSWERED
 
 

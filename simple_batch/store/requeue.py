@@ -3,7 +3,7 @@
 import msgspec
 
 from ..core.domain import Cause, Outcome, RequestStatus
-from . import column_keys, error_groups, outcome_counts, ratings
+from . import column_keys, error_groups, outcome_counts, ratings, slow_reads
 from .duplicates import WAITING
 from .models import Job, database, lock_job
 from .outcome_status import FLAWED
@@ -219,6 +219,17 @@ def add_overrides(
         ],
     )
     Job.update(overrides=Job.overrides + 1).where(Job.id == job_id).execute()
+
+
+def retriable(job_id: int, wanted: RequestFilter, most: int) -> list[int]:
+    """The first ``most`` requests that match and that requeue_one takes, in the order of the file."""
+    conditions, values = conditions_of(wanted)
+    statuses, outcomes = (", ".join(map("'{}'".format, names)) for names in (_RETRIABLE, FLAWED))
+    query = (
+        f"SELECT x.idx FROM result x WHERE x.job_id = ?{conditions} AND (x.status IN ({statuses}) "
+        f"OR x.outcome IN ({outcomes})) ORDER BY x.idx LIMIT ?"
+    )
+    return [index for (index,) in slow_reads.rows(query, (job_id, *values, most))]
 
 
 def conditions_of(wanted: RequestFilter) -> tuple[str, list]:
